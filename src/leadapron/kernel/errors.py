@@ -60,7 +60,22 @@ class AssociationAborted(WireError):
 
 
 class ConnectionLost(WireError):
-    """The transport ended while an answer was awaited."""
+    """The transport could not be made, or ended while an answer was awaited.
+
+    ``error`` is the name of the errno (``ECONNREFUSED``, ``ECONNRESET``, …), None where the peer simply closed.
+    """
+
+    def __init__(self, message: str = "the connection was lost", error: str | None = None) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+class TlsFailed(WireError):
+    """The TLS handshake, or the session after it, failed. ``reason`` is OpenSSL's name for it."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TimedOut(WireError):
