@@ -20,6 +20,7 @@ Offsets in errors count from the first octet of the PDU, header included.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 from leadapron.kernel.errors import LimitExceeded, ProtocolError
@@ -38,7 +39,7 @@ from leadapron.wire.pdu.types import (
 )
 
 _ITEM: Final = struct.Struct(">BxH")
-_RESULT_ITEM: Final = struct.Struct(">BxHBxBxBxH")  # 21H with its 40H: PS3.8 Tables 9-18 and 9-19
+_RESULT: Final = struct.Struct(">BxBxBxH")  # content of 21H up to its 40H: PS3.8 Tables 9-18 and 9-19
 _U16: Final = struct.Struct(">H")
 _U32: Final = struct.Struct(">I")
 _WINDOW: Final = struct.Struct(">HH")
@@ -75,6 +76,20 @@ def _title(body: bytes, at: int) -> str:
     return str(body[at : at + 16], "latin-1").strip(_PADDING)
 
 
+@lru_cache(maxsize=4096)
+def _usual_result(content: bytes) -> ContextResult | None:
+    """The content of a 21H of the usual form, one 40H that fills the rest; None where it has another.
+
+    Servers that do not know each other answer with the same few hundred contents, so most are read once.
+    """
+    if len(content) < 8:
+        return None
+    identifier, result, kind, length = _RESULT.unpack_from(content)
+    if kind != 0x40 or length != len(content) - 8:
+        return None
+    return ContextResult(identifier, result, str(content[8:], "latin-1").rstrip(_PADDING))
+
+
 class _Associate:
     """One reading of the variable field. Every method takes offsets into ``body``; ``end`` is exclusive."""
 
@@ -85,6 +100,7 @@ class _Associate:
         self.user = UserInformation(maximum_length=None)
         self.application_context = ""
         self._items = 0
+        self._usual = 8 + min(limits.text, 64)  # PS3.5 §9.1: 64 bounds what `_usual_result` remembers
         self._read(accept)
 
     def _read(self, accept: bool) -> None:
@@ -155,8 +171,12 @@ class _Associate:
     def _result(self, at: int, end: int) -> None:
         """21H: id, reserved, result, reserved, one transfer syntax 40H (PS3.8 §9.3.3.2)."""
         self._room(self.results, at, end)
-        body = self.body
-        identifier, result, at = body[at], body[at + 2], at + 4
+        usual = _usual_result(self.body[at:end]) if end - at <= self._usual else None
+        if usual is not None:
+            self._items += 1
+            self.results.append(usual)
+            return
+        identifier, result, at = self.body[at], self.body[at + 2], at + 4
         syntax = ""
         while at < end:
             kind, start, at = self._item(at, end)
