@@ -1,0 +1,119 @@
+"""The command ``leadapron``: a thin root that loads a command only when it is called.
+
+``leadapron --help`` has to come at once, so neither typer nor anything of the wings is imported before a command is
+chosen; the summaries below are all that the root knows. Exit codes: 0 done; 1 our failure; 2 wrong usage, configuration
+or scope; 3 done, and something is at or above ``--fail-on``; 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from leadapron import __version__
+from leadapron.kernel.errors import LeadApronError
+
+# name → (module:attribute, section, summary). The attribute is a typer app or a click command.
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "demo": ("leadapron.cli.demo:app", "First look", "See what this is for: a simulated street, scanned and reported."),
+    "lab": ("leadapron.cli.lab:app", "First look", "Start simulated imaging servers on loopback."),
+    "scan": (
+        "leadapron.cli.scan:app",
+        "Watch",
+        "Find imaging servers that strangers can open; measure what they expose.",
+    ),
+    "report": ("leadapron.cli.report:app", "Watch", "Show an earlier scan again, or write its report."),
+    "scope": ("leadapron.cli.scope:app", "Watch", "Write or read a scope file: what you are authorised to touch."),
+    "schema": ("leadapron.cli.schema:app", "Watch", "Print the JSON Schema of a record."),
+}
+
+
+class Root(click.Group):
+    """Knows its commands by name and loads them when asked."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, click.Command):
+            return found
+        import typer.main
+
+        command: click.Command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in COMMANDS:
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, 1)
+            hint = f" Did you mean '{near[0]}'?" if near else " 'leadapron --help' lists them."
+            raise click.UsageError(f"There is no command '{name}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, (_, section, summary) in COMMANDS.items():
+            sections.setdefault(section, []).append((name, summary))
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+@click.group(
+    cls=Root,
+    name="leadapron",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="New here? 'leadapron demo' shows everything in under two minutes and touches only this machine.",
+)
+@click.version_option(__version__, "-V", "--version", message="leadapron %(version)s")
+def root() -> None:
+    """Lead Apron finds medical images that anyone can open, gets them closed, and keeps them closed."""
+
+
+def main() -> None:
+    """Entry point: errors become one clear line on stderr and an exit code."""
+    try:
+        code = root.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        print("Stopped.", file=sys.stderr)
+        code = 130
+    except LeadApronError as error:
+        print(f"leadapron: {error}", file=sys.stderr)
+        code = error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone (head, a closed pager): not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if os.environ.get("LEADAPRON_DEBUG"):
+            raise
+        # The text of a foreign exception may quote what a server sent: only its kind is shown (invariant 2).
+        print(
+            f"leadapron: this is a bug of ours ({type(error).__name__}). "
+            "Run it again with LEADAPRON_DEBUG=1 and report what you see, please.",
+            file=sys.stderr,
+        )
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
