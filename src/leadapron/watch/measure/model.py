@@ -138,7 +138,7 @@ class Interval(Struct, frozen=True):
     images: tuple[int, int] | None = None
 
 
-class Count(Struct, frozen=True):
+class Count(Struct, frozen=True, tag="count"):
     """Studies, images and patients that a stranger can list.
 
     ``method``: ``exact`` (each study was answered and counted), ``lower-bound``, ``estimate``. ``complete`` only where
@@ -161,7 +161,7 @@ class Count(Struct, frozen=True):
     tells: tuple[str, ...] = ()
 
 
-class CountFailed(Struct, frozen=True):
+class CountFailed(Struct, frozen=True, tag="count-failed"):
     """No query was answered. ``status``: the DIMSE status of the refusal, if it was one."""
 
     reason: str
