@@ -1,7 +1,6 @@
 """The command ``leadapron``: a thin root that loads a command only when it is called.
 
-``leadapron --help`` has to come at once, so neither typer nor anything of the wings is imported before a command is
-chosen; the summaries below are all that the root knows. Exit codes: 0 done; 1 our failure; 2 wrong usage, configuration
+``leadapron --help`` has to come at once, so nothing of the wings is imported before a command is chosen; the summaries below are all that the root knows. Exit codes: 0 done; 1 our failure; 2 wrong usage, configuration
 or scope; 3 done, and something is at or above ``--fail-on``; 130 stopped by the user.
 """
 
@@ -17,18 +16,22 @@ import click
 from leadapron import __version__
 from leadapron.kernel.errors import LeadApronError
 
-# name → (module:attribute, section, summary). The attribute is a typer app or a click command.
+# name → (module:attribute, section, summary). The attribute is a click command.
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
-    "demo": ("leadapron.cli.demo:app", "First look", "See what this is for: a simulated street, scanned and reported."),
-    "lab": ("leadapron.cli.lab:app", "First look", "Start simulated imaging servers on loopback."),
+    "demo": (
+        "leadapron.cli.demo:command",
+        "First look",
+        "See what this is for: a simulated street, scanned and reported.",
+    ),
+    "lab": ("leadapron.cli.lab:command", "First look", "Start simulated imaging servers on loopback."),
     "scan": (
-        "leadapron.cli.scan:app",
+        "leadapron.cli.scan:command",
         "Watch",
         "Find imaging servers that strangers can open; measure what they expose.",
     ),
-    "report": ("leadapron.cli.report:app", "Watch", "Show an earlier scan again, or write its report."),
-    "scope": ("leadapron.cli.scope:app", "Watch", "Write or read a scope file: what you are authorised to touch."),
-    "schema": ("leadapron.cli.schema:app", "Watch", "Print the JSON Schema of a record."),
+    "report": ("leadapron.cli.report:command", "Watch", "Show an earlier scan again, or write its report."),
+    "scope": ("leadapron.cli.scope:command", "Watch", "Write or read a scope file: what you are authorised to touch."),
+    "schema": ("leadapron.cli.schema:command", "Watch", "Print the JSON Schema of a record."),
 }
 
 
@@ -42,13 +45,7 @@ class Root(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        found = getattr(importlib.import_module(module), attribute)
-        if isinstance(found, click.Command):
-            return found
-        import typer.main
-
-        command: click.Command = typer.main.get_command(found)
-        command.name = cmd_name
+        command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def resolve_command(
