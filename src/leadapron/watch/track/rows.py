@@ -1,0 +1,63 @@
+"""What goes into the tables, made without SQLAlchemy: a scan makes rows before the database is open."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import msgspec
+from msgspec import Struct
+
+from leadapron.watch.measure.model import Measurement
+from leadapron.watch.measure.record import EndpointRecord
+
+
+class ScanStart(Struct, frozen=True):
+    """How a scan was asked for.
+
+    ``targets`` as the user gave them, which is also how ``--resume`` finds it again; ``options`` whatever it takes to
+    run it again (JSON types only); ``scope`` the scope file in brief, None on loopback; ``authorised_by`` from it.
+    """
+
+    targets: tuple[str, ...]
+    options: dict[str, Any]
+    seed: int
+    authorised_by: str | None = None
+    scope: dict[str, Any] | None = None
+
+
+class SightingRow(TypedDict):
+    """A row of ``sightings`` but for its scan."""
+
+    address: str
+    port: int
+    transport: str
+    service: str
+    verdict: str
+    studies: int | None
+    images: int | None
+    patients: int | None
+    complete: bool | None
+    observed_at: str
+    measurement: str
+    record: str
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def sighting_row(measurement: Measurement, record: EndpointRecord) -> SightingRow:
+    exposed = record.exposed
+    return {
+        "address": record.address,
+        "port": record.port,
+        "transport": record.transport,
+        "service": record.service,
+        "verdict": record.verdict,
+        "studies": exposed.studies if exposed else None,
+        "images": exposed.images if exposed else None,
+        "patients": exposed.patients if exposed else None,
+        "complete": exposed.complete if exposed else None,
+        "observed_at": record.observed_at,
+        "measurement": _encode(measurement).decode(),
+        "record": _encode(record).decode(),
+    }

@@ -1,0 +1,176 @@
+"""Scans and sightings as they are written and read back."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from leadapron.kernel.errors import Failure, UsageError
+from leadapron.watch.measure.record import ExposedTotal, Summary
+from leadapron.watch.track.process import still_runs, this_process
+from leadapron.watch.track.rows import ScanStart, sighting_row
+from leadapron.watch.track.store import Store
+from leadapron.watch.track.tables import scans, sightings
+from sightings import exposed, other
+
+START = ScanStart(
+    targets=("127.1.0.0/24", "127.2.0.1"),
+    options={"ports": [104, 11112], "depth": "count", "rate": 500.0},
+    seed=2**62 + 1,
+    authorised_by="A. Person, head of imaging",
+    scope={"until": "2027-01-01", "contact": "security@hospital.example"},
+)
+SUMMARY = Summary(256, {"exposed": 3, "closed": 1260}, 3, ExposedTotal(3100, 4203, 120311, False), 12.3)
+
+
+class HeldClock:
+    def monotonic(self) -> float:
+        return 0.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 21, 20, 0, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path / "data", HeldClock()) as opened:
+        yield opened
+
+
+def test_a_scan_comes_back_as_it_was_begun(store: Store) -> None:
+    number = store.begin_scan(START)
+    scan = store.scan(number)
+    assert scan.start == START
+    assert (scan.state, scan.started_at, scan.finished_at) == ("running", "2026-11-21T20:00:00Z", None)
+    assert (scan.position, scan.tally, scan.summary) == (0, {}, None)
+
+
+def test_a_finished_scan_has_its_summary(store: Store) -> None:
+    number = store.begin_scan(START)
+    store.finish(number, "done", SUMMARY)
+    scan = store.scan(number)
+    assert (scan.state, scan.finished_at, scan.summary) == ("done", "2026-11-21T20:00:00Z", SUMMARY)
+
+
+def test_scans_are_listed_newest_first(store: Store) -> None:
+    assert store.latest() is None
+    assert store.scans() == []
+    first, second = store.begin_scan(START), store.begin_scan(START)
+    assert [scan.id for scan in store.scans()] == [second, first]
+    latest = store.latest()
+    assert latest is not None and latest.id == second
+
+
+def test_an_unknown_scan_is_the_users_mistake(store: Store) -> None:
+    with pytest.raises(UsageError, match="there is no scan 7"):
+        store.scan(7)
+
+
+def test_sightings_come_back_whole_and_in_order(store: Store) -> None:
+    # More than one page of the iterator, and of two scans at once.
+    mine, others = store.begin_scan(START), store.begin_scan(START)
+    pairs = [exposed(n) if n % 3 else other(n) for n in range(1203)]
+    for pair in pairs:
+        store.append(mine, [sighting_row(*pair)], None, None)
+    store.append(others, [sighting_row(*exposed(9))], None, None)
+    assert [(s.measurement, s.record) for s in store.sightings(mine)] == pairs
+    assert list(store.records(mine)) == [record for _, record in pairs]
+    assert store.verdicts() == {mine: {"exposed": 802, "other": 401}, others: {"exposed": 1}}
+
+
+def test_the_columns_say_what_the_record_says(store: Store, tmp_path: Path) -> None:
+    number = store.begin_scan(START)
+    store.append(number, [sighting_row(*exposed(5)), sighting_row(*other(6))], None, None)
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/data/leadapron.sqlite")
+    with engine.connect() as connection:
+        query = sa.select(*[c for c in sightings.c if c.name not in ("measurement", "record")]).order_by("id")
+        rows = [tuple(row) for row in connection.execute(query)]
+    at = "2026-11-21T20:00:00Z"
+    assert rows == [
+        (1, number, "127.0.0.5", 11112, "tcp", "dicom", "exposed", 1503, 48211, 1200, True, at),
+        (2, number, "127.0.0.6", 104, "tcp", "http", "other", None, None, None, None, at),
+    ]
+
+
+def test_the_database_refuses_closed_endpoints(store: Store) -> None:
+    number = store.begin_scan(START)
+    with pytest.raises(Failure):
+        store.append(number, [sighting_row(*other(1, "closed"))], 10, None)
+    assert store.scan(number).position == 0, "one transaction: the position did not move either"
+
+
+@pytest.mark.parametrize("ended", ["stopped", "failed", None])
+def test_a_scan_that_did_not_end_can_be_resumed(store: Store, ended: str | None) -> None:
+    number = store.begin_scan(START)
+    store.append(number, [sighting_row(*exposed(5)), sighting_row(*other(6))], 42, {"closed": 17})
+    if ended == "stopped":
+        store.finish(number, "stopped", SUMMARY)
+    elif ended == "failed":
+        store.finish(number, "failed")
+    resume = store.resumable(["127.1.0.0/24", "127.2.0.1"])
+    assert resume is not None
+    assert resume.scan.id == number
+    assert (resume.scan.position, resume.scan.tally, resume.scan.start.seed) == (42, {"closed": 17}, 2**62 + 1)
+    assert resume.recorded == {("127.0.0.5", 11112), ("127.0.0.6", 104)}
+    store.take_up(number)
+    assert store.scan(number).state == "running"
+
+
+def test_done_scans_and_other_targets_are_not_resumed(store: Store) -> None:
+    store.finish(store.begin_scan(START), "done", SUMMARY)
+    assert store.resumable(START.targets) is None
+    store.begin_scan(START)
+    assert store.resumable(["127.2.0.1", "127.1.0.0/24"]) is None
+    assert store.resumable(["127.1.0.0/24"]) is None
+
+
+def test_a_scan_that_another_process_runs_is_left_alone(store: Store, tmp_path: Path) -> None:
+    number = store.begin_scan(START)
+    running = subprocess.Popen(["sleep", "60"])
+    try:
+        host, _, _ = this_process().partition(" ")
+        stat = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
+        mark = f"{host} {running.pid} {stat[19]}"
+        assert still_runs(mark) == running.pid
+        engine = sa.create_engine(f"sqlite:///{tmp_path}/data/leadapron.sqlite")
+        with engine.begin() as connection:
+            connection.execute(scans.update().values(process=mark))
+        with pytest.raises(UsageError, match=f"still runs, as process {running.pid}"):
+            store.resumable(START.targets)
+    finally:
+        running.kill()
+        running.wait()
+    assert still_runs(mark) is None
+    resume = store.resumable(START.targets)
+    assert resume is not None and resume.scan.id == number
+
+
+@pytest.mark.parametrize("mark", [None, "", "elsewhere 1 5", "nonsense", f"{this_process()}0"])
+def test_what_is_not_this_hosts_process_does_not_run(mark: str | None) -> None:
+    # The last one is our number with another start: the number was used again.
+    assert still_runs(mark) is None
+
+
+def test_a_row_changed_by_hand_is_a_failure_that_says_so(store: Store, tmp_path: Path) -> None:
+    number = store.begin_scan(START)
+    store.append(number, [sighting_row(*exposed(5))], None, None)
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/data/leadapron.sqlite")
+    with engine.begin() as connection:
+        connection.execute(sightings.update().values(record='{"type":"endpoint"'))
+    with pytest.raises(Failure, match="changed by hand"):
+        list(store.records(number))
+
+
+def test_a_report_can_be_read_while_a_scan_writes(store: Store, tmp_path: Path) -> None:
+    number = store.begin_scan(START)
+    store.append(number, [sighting_row(*exposed(n)) for n in range(700)], None, None)
+    with Store.open(tmp_path / "data") as second:
+        reading = second.records(number)
+        next(reading)
+        store.append(number, [sighting_row(*exposed(n)) for n in range(700, 800)], None, None)
+        assert sum(1 for _ in reading) == 799
