@@ -44,7 +44,7 @@ class Fragmenter:
 
     Each returns whole P-DATA-TF PDUs, joined, ready to be written (or nothing yet). ``max_pdu`` is what the peer
     announced (item 51H, PS3.8 §D.1: octets of a PDU without its six-octet header; 0 is no limit); ProtocolError
-    below ``MIN_MAX_PDU``. At most one fragment is held back, since only the end of the data set tells which is the last.
+    below ``MIN_MAX_PDU``. At most one fragment is held back: only the end of the data set tells which is the last.
     """
 
     __slots__ = ("_context_id", "_held", "_size")
