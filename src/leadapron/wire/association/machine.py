@@ -235,21 +235,31 @@ class Association:
 
     def receive(self, data: bytes) -> list[Effect]:
         """Octets of the peer, any number. What comes after the end or after an invalid PDU is dropped."""
-        if self._unreadable or self.idle:
+        if self._unreadable or self.state is State.STA1:
             return []
         effects: list[Effect] = []
         self._reader.feed(data)
-        while not self.idle:
+        while self.state is not State.STA1:
             try:
                 pdu = self._reader.next_pdu()
             except ProtocolError as error:
-                self._unreadable = True
-                effects += self._do(Event.EVT19, error)
+                effects += self.unreadable(error)
                 break
             if pdu is None:
                 break
-            effects += self._do(_RECEIVED[type(pdu)], pdu)
+            effects += self.received(pdu)
         return effects
+
+    def received(self, pdu: Pdu) -> list[Effect]:
+        """One PDU of the peer: `receive` for who reads PDUs himself."""
+        return [] if self._unreadable or self.state is State.STA1 else self._do(_RECEIVED[type(pdu)], pdu)
+
+    def unreadable(self, error: ProtocolError) -> list[Effect]:
+        """Octets that are no PDU, and why: `receive` for who reads PDUs himself."""
+        if self._unreadable or self.state is State.STA1:
+            return []
+        self._unreadable = True
+        return self._do(Event.EVT19, error)
 
     # Table 9-10.
 
