@@ -57,7 +57,12 @@ def test_the_environment_wins(file: Path) -> None:
 
 def test_what_everybody_sets() -> None:
     url = "postgresql+psycopg://u:p@127.0.0.1/x"
-    environment = {"LEADAPRON_DATA": "/d", "LEADAPRON_DATABASE_URL": url, "LEADAPRON_CONFIG": ""}
+    environment = {
+        "LEADAPRON_DATA": "/d",
+        "LEADAPRON_DATABASE_URL": url,
+        "LEADAPRON_CONFIG": "",
+        "LEADAPRON_DEBUG": "1",
+    }
     assert load(Settings, environment=environment) == Settings(data="/d", database_url=url)
 
 

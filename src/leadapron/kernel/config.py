@@ -27,6 +27,8 @@ from leadapron.kernel.paths import APPLICATION, CONFIGURATION
 
 PREFIX = "LEADAPRON_"
 FILE_VARIABLE = "LEADAPRON_CONFIG"  # names the file itself, so it cannot stand in it
+DEBUG_VARIABLE = "LEADAPRON_DEBUG"  # shows where a bug of ours comes from; read by the command's root
+_NOT_KEYS = (FILE_VARIABLE, DEBUG_VARIABLE)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -73,7 +75,7 @@ def load(
         values = _read(path)
         _refuse_unknown(values, schema, str(path), ())
     for name, value in environment.items():
-        if name.startswith(PREFIX) and name != FILE_VARIABLE and value:
+        if name.startswith(PREFIX) and name not in _NOT_KEYS and value:
             _override(values, schema, name, value)
     try:
         # Everything in the environment is text, so numbers and booleans are read from text too (not strict).
@@ -132,13 +134,13 @@ def _override(values: dict[str, Any], schema: type[Struct], name: str, value: st
     for section in sections:
         below = _section(record, section)
         if below is None:
-            raise _unknown("the environment has", name, [FILE_VARIABLE, *_variables(schema)])
+            raise _unknown("the environment has", name, [*_NOT_KEYS, *_variables(schema)])
         record = below
         table = table.setdefault(section, {})
         if not isinstance(table, dict):
             raise UsageError(f"the configuration has a plain value where the section {section} is expected")
     if key not in _keys(record) or _section(record, key) is not None:
-        raise _unknown("the environment has", name, [FILE_VARIABLE, *_variables(schema)])
+        raise _unknown("the environment has", name, [*_NOT_KEYS, *_variables(schema)])
     table[key] = value
 
 
