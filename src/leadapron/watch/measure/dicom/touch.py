@@ -120,6 +120,11 @@ class Touch(Conversation):
         self.depth = depth
         self.timeout = timeout
 
+    @property
+    def answered(self) -> bool:
+        """Whether anything has come yet."""
+        return self._step is not _Step.ASSOCIATING or bool(self._buffer)
+
     # ---- the link tells ----------------------------------------------------------------------------------------------
 
     def opened(self, link: Line) -> None:  # type: ignore[override]  # all that is used of a Link
