@@ -9,6 +9,7 @@ listing must go on.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -25,6 +26,7 @@ _PLAIN: Final[dict[str, str]] = {
 _AFFECTED: Final = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))  # the VRs that (0008,0005) is for
 _RESET: Final = frozenset(b"\\\r\n\t\f")  # after these the first character set holds again, PS3.5 §6.1.2.5.3
 _RESET_IN_NAME: Final = _RESET | frozenset(b"^=")
+_BEYOND_ASCII: Final = re.compile(rb"(?:^|\x1b\(B)[^\x1b]*[\x80-\xff]")  # pydicom takes Latin-1 for the default set
 
 
 def decode_text(value: bytes, character_set: bytes | None = None, vr: str = "LO") -> str:
@@ -46,6 +48,8 @@ def _decode_by_pydicom(raw: bytes, terms: list[str], reset: frozenset[int]) -> s
     from pydicom import charset
 
     known = [term if term in charset.python_encoding else "" for term in terms]  # its log would quote an unknown one
+    if not any(known):
+        return raw.decode("ascii", "replace")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -61,7 +65,7 @@ def encoder(character_set: object) -> Callable[[str, str], bytes]:
     """
     if isinstance(character_set, bytes):
         character_set = character_set.decode("ascii")
-    terms = [character_set] if isinstance(character_set, str) else character_set
+    terms = character_set.split("\\") if isinstance(character_set, str) else character_set
     names = [str(term).strip() for term in terms] if isinstance(terms, Sequence) else [""]
     codec = _PLAIN.get(names[0]) if len(names) == 1 else None
 
@@ -77,8 +81,12 @@ def encoder(character_set: object) -> Callable[[str, str], bytes]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                return charset.encode_string(text, charset.convert_encodings(names))
+                encodings = charset.convert_encodings(names)
+                raw = charset.encode_string(text, encodings)
             except (LookupError, UserWarning):
-                raise ValueError("the data set's character set cannot hold a text of it") from None
+                raw = b""
+        if not raw or (not names[0] and _BEYOND_ASCII.search(raw)):
+            raise ValueError("the data set's character set cannot hold a text of it")
+        return raw
 
     return encode

@@ -160,8 +160,10 @@ class ElementReader:
     def _element(self, top: _Open | None) -> Element | None:
         buffer, at = self._buffer, self._at - self._base
         available = len(buffer) - at
+        if top is not None:
+            self._header_fits(top, 8)
         if available < 8:
-            return self._short(top, 8)
+            return _MORE
         syntax, stop = (self._syntax, self._stop) if top is None else (top.syntax, UNDEFINED + 1)
         group, number, length = syntax.item.unpack_from(buffer, at)
         tag = group << 16 | number
@@ -181,8 +183,10 @@ class ElementReader:
             if vr is None:
                 if not (code.isalpha() and code.isupper()):
                     self._fail("an element has no VR, and the transfer syntax is an explicit one")
+                if top is not None:
+                    self._header_fits(top, 12)
                 if available < 12:
-                    return self._short(top, 12)
+                    return _MORE
                 header = 12
                 vr = code.decode("ascii")
                 (length,) = syntax.length.unpack_from(buffer, at + 8)
@@ -226,8 +230,9 @@ class ElementReader:
         """An item of a sequence begins, a fragment is passed, or the delimiter ends either (PS3.5 §7.5, §A.4)."""
         at = self._at - self._base
         available = len(self._buffer) - at
+        self._header_fits(top, 8)
         if available < 8:
-            return self._short(top, 8)
+            return _MORE
         group, number, length = top.syntax.item.unpack_from(self._buffer, at)
         tag = group << 16 | number
         if tag == SEQUENCE_END and top.end is None:
@@ -271,11 +276,9 @@ class ElementReader:
         if self._count >= self._limits.elements:
             raise LimitExceeded(f"the data set has more than {self._limits.elements} elements and items", self._at)
 
-    def _short(self, top: _Open | None, header: int) -> Element:
-        """Not all of a header is there: more may come, unless what is around it ends before."""
-        if top is not None and top.end is not None and top.end - self._at < header:
+    def _header_fits(self, top: _Open, header: int) -> None:
+        if top.end is not None and top.end - self._at < header:
             self._fail("an item or sequence ends within a header")
-        return _MORE
 
     def _fail(self, message: str) -> NoReturn:
         raise ProtocolError(message, self._at)

@@ -6,6 +6,7 @@ have defined lengths. Wrong arguments are ValueError: they are ours, never a pee
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
@@ -122,6 +123,8 @@ def _text(vr: str, values: Sequence[object], character_set: Value) -> bytes:
 
 def _decimal(value: float) -> bytes:
     """DS: at most 16 characters (PS3.5 Table 6.2-1), as precise as they allow."""
+    if not math.isfinite(value):
+        raise ValueError("DS has no infinity and no not-a-number")
     text = repr(value)
     digits = 15
     while len(text) > 16:
