@@ -1,0 +1,183 @@
+"""``leadapron scope new|show``: write down what may be scanned, and read it back in words.
+
+A scan of anything but loopback needs a scope file. ``new`` asks for what is missing when a person sits in front of
+it; in a script every answer is an option, and a missing one is an error. ``show`` touches no network: a host name is
+looked up by the scan, not here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from leadapron.watch.scope import Entry, Scope
+
+app = typer.Typer(no_args_is_help=True, help="Say what may be scanned, on whose word, and until when.")
+
+Texts = Annotated[list[str] | None, typer.Option(help="Address, block, range or host name; may be given again.")]
+
+
+@app.command("new")
+def new(
+    file: Annotated[Path, typer.Argument(help="The scope file to write.")],
+    include: Texts = None,
+    exclude: Texts = None,
+    authorised_by: Annotated[str | None, typer.Option(help="Who allows the scan: a person with the right to.")] = None,
+    contact: Annotated[str | None, typer.Option(help="Whom to ask or call when something goes wrong.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day on which it holds: 2027-01-31.")] = None,
+    reason: Annotated[str | None, typer.Option(help="What the scan is for.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Upper bound of connections a second, overall.")] = None,
+    network_rate: Annotated[float | None, typer.Option(help="The same for each /24 (IPv6: /56).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+) -> None:
+    """Write a scope file."""
+    from leadapron.kernel.clock import SystemClock
+    from leadapron.kernel.errors import Failure, UsageError
+    from leadapron.watch.scope import Rates, ScopeFile, parse_scope, parse_until, render
+    from leadapron.watch.scope.file import entry
+
+    if file.exists() and not force:
+        raise UsageError(f"{file} exists; choose another name, or overwrite it with --force")
+    ask = _Asker(interactive())
+    included = include or ask.many("--include", "What may be scanned (addresses, blocks, names; separated by commas)")
+    who = authorised_by or ask.one("--authorised-by", "Who allows it")
+    whom = contact or ask.one("--contact", "Whom to ask or call when something goes wrong")
+    written = ScopeFile(
+        authorised_by=who.strip(),
+        contact=whom.strip(),
+        valid_until=parse_until(until or ask.one("--until", "Last day on which it holds (2027-01-31)")),
+        include=tuple(entry("include", text) for text in included),
+        exclude=tuple(entry("exclude", text) for text in exclude or ()),
+        reason=reason,
+        rates=Rates(rate, network_rate),
+    )
+    if written.valid_until <= SystemClock().now():
+        raise UsageError("--until lies in the past; a scope that has ended allows nothing")
+    text = render(written)
+    parse_scope(text, str(file))  # what is written must be readable, empty names and odd rates included
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise UsageError(f"{file} exists; choose another name, or overwrite it with --force") from None
+    except OSError as error:
+        raise Failure(f"cannot write {file}: {error.strerror}") from None
+    typer.echo(f"wrote {file}; look at it with: leadapron scope show {file}", err=True)
+
+
+@app.command("show")
+def show(
+    file: Annotated[Path, typer.Argument(help="The scope file to read.")],
+    targets: Annotated[list[str] | None, typer.Argument(metavar="[TARGET]...", help="Is this allowed?")] = None,
+) -> None:
+    """Say in words what a scope file allows, and whether each TARGET is allowed and by which line."""
+    from leadapron.watch.scope import Scope
+
+    scope = Scope.load(file)
+    for line in _describe(scope, file):
+        typer.echo(line)
+    for number, target in enumerate(targets or ()):
+        if not number:
+            typer.echo("")
+        for line in _judge(scope, target):
+            typer.echo(line)
+
+
+def interactive() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty()
+
+
+class _Asker:
+    def __init__(self, person: bool) -> None:
+        self._prompt: Callable[..., str] | None = typer.prompt if person else None
+
+    def one(self, option: str, question: str) -> str:
+        if self._prompt is None:
+            from leadapron.kernel.errors import UsageError
+
+            raise UsageError(f"{option} is missing, and there is nobody to ask; give it on the command line")
+        answer: str = self._prompt(question, err=True)
+        return answer
+
+    def many(self, option: str, question: str) -> list[str]:
+        return [part.strip() for part in self.one(option, question).split(",") if part.strip()]
+
+
+def _describe(scope: Scope, file: Path) -> Iterator[str]:
+    from leadapron.kernel.clock import iso
+    from leadapron.watch.scope.addresses import is_loopback
+
+    assert scope.file is not None
+    facts = scope.file
+    yield f"Scope {file}"
+    yield f"  authorised by  {facts.authorised_by}"
+    yield f"  contact        {facts.contact}"
+    if facts.reason:
+        yield f"  reason         {facts.reason}"
+    ended = "  ENDED: nothing but loopback is allowed" if scope.expired else ""
+    yield f"  valid until    {iso(facts.valid_until)}{ended}"
+    for name, value in (("overall", facts.rates.overall), ("for each /24, IPv6 /56", facts.rates.network)):
+        if value is not None:
+            yield f"  at most        {value:g} connections a second {name}"
+    for entry in (*facts.include, *facts.exclude):
+        yield f"  {entry.kind + 'd':<14} {_entry(scope, entry)}"
+    allowed = sum(end - start + 1 for start, end in scope.ranges() if not is_loopback(start))
+    if facts.include and scope.names:
+        yield "  Names are looked up when the scan starts; their addresses are not in the number below."
+    yield f"{allowed:,} {'address' if allowed == 1 else 'addresses'} may be touched, besides loopback."
+
+
+def _entry(scope: Scope, entry: Entry) -> str:
+    from leadapron.watch.scope import Allowed
+
+    if entry.is_name:
+        return f"{entry.text}  host name{_line(entry)}"
+    (block,) = entry.blocks or ()
+    text = f"{entry.text}  {block.size:,} {'address' if block.size == 1 else 'addresses'}{_line(entry)}"
+    if entry.kind == "include":
+        lost: dict[str, int] = {}
+        for start, end, verdict in scope.between(*block):
+            if not isinstance(verdict, Allowed) and verdict.reason in ("special", "excluded"):
+                lost[verdict.reason] = lost.get(verdict.reason, 0) + end - start + 1
+        words = {"special": "special-purpose and not named", "excluded": "excluded"}
+        text += "".join(f", less {count:,} {words[reason]}" for reason, count in lost.items())
+    return text
+
+
+def _line(entry: Entry) -> str:
+    return f" (line {entry.line})" if entry.line is not None else ""
+
+
+def _judge(scope: Scope, target: str) -> Iterator[str]:
+    from leadapron.kernel.errors import UsageError
+    from leadapron.watch.scope.addresses import Block, describe, parse_block, parse_name, shown, text_of
+
+    block = parse_block(target)
+    if block is None:
+        name = parse_name(target)
+        if name is None:
+            raise UsageError(f"{shown(target)} is neither address, block, range nor host name")
+        named = [entry for entry in _entries(scope) if entry.text == name]
+        said = f"its addresses are judged by {named[0]}" if named else "no entry names it; its addresses decide"
+        yield f"{target}  {said}, once the scan has looked them up"
+        return
+    if block.size == 1:
+        yield f"{target}  {scope.allows(text_of(block.start))}"
+        return
+    parts = list(scope.between(*block))
+    shown_parts = parts[:20]
+    for start, end, verdict in shown_parts:
+        yield f"{describe(Block(start, end))}  {verdict}"
+    if len(parts) > len(shown_parts):
+        yield f"… and {len(parts) - len(shown_parts):,} more pieces of {target}"
+
+
+def _entries(scope: Scope) -> tuple[Entry, ...]:
+    return () if scope.file is None else (*scope.file.exclude, *scope.file.include)
