@@ -37,7 +37,7 @@ NOTHING: Final[Mapping[int, Value]] = {}
 def find_identifier(
     level: QueryLevel | str | None,
     *,
-    match: Mapping[int, Value] = NOTHING,
+    match: Mapping[int, Value] | Mapping[Tag, Value] = NOTHING,
     ask: Iterable[int] = (),
     transfer_syntax: str = uids.IMPLICIT_LE,
 ) -> bytes:
@@ -52,7 +52,7 @@ def find_identifier(
     if level is not None:
         keys = {Tag.QueryRetrieveLevel: str(level), UNIQUE_KEY[QueryLevel(level)]: None}
     keys.update(dict.fromkeys(ask))
-    keys.update(match)
+    keys.update(match.items())
     if any(isinstance(value, str) and not value.isascii() for value in keys.values()):
         keys.setdefault(Tag.SpecificCharacterSet, "ISO_IR 192")
     return encode_dataset([_item(tag, value) for tag, value in keys.items()], transfer_syntax)
