@@ -224,7 +224,7 @@ def _roles(request: AssociateRequest, supported: Supported, served: Collection[s
 
 
 def agreed(request: AssociateRequest, accept: AssociateAccept) -> tuple[AgreedContext, ...]:
-    """The contexts that both ends have, in the order of the request: accepted, with a transfer syntax that was proposed.
+    """The contexts that both ends have, in the order of the request: accepted, with a proposed transfer syntax.
 
     A role counts if it was proposed and answered with 1; without an answer the default roles hold (PS3.7 §D.3.3.4).
     """

@@ -274,6 +274,8 @@ class _Associate:
 
     def _identity(self, start: int, end: int) -> UserIdentity:
         """58H: type, response requested, primary field, secondary field (PS3.7 §D.3.3.7)."""
+        if end - start < 6:
+            raise ProtocolError(f"sub-item 58H has {end - start} octets where at least 6 are needed", start + HEADER)
         primary, at = self._counted(start + 2, end)
         secondary, stop = self._counted(at, end)
         self._exactly(0, 0x58, stop, end)

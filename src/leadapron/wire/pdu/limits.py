@@ -42,7 +42,7 @@ MAX_USER_ITEMS: Final = 400
 MAX_UNKNOWN_ITEMS: Final = 32
 # Related general SOP classes in one 57H (PS3.4 §B.3.1.4): a class has a handful.
 MAX_RELATED: Final = 64
-# A UID has at most 64 characters (PS3.5 §9.1), a version name 16 (PS3.7 §D.3.3.2.4). Twice the longer: a peer that pads
+# A UID has at most 64 characters (PS3.5 §9.1), a version name 16 (PS3.7 §D.3.3.2.3). Twice the longer: a peer that pads
 # or overruns is read, one that sends a book is not.
 MAX_TEXT: Final = 128
 # PDVs in one P-DATA-TF. Peers send one or two; one that packs small C-FIND answers sends some hundreds.
