@@ -1,0 +1,111 @@
+"""Days as the DICOM value DA has them, yyyymmdd as an int, and how a range of them is cut.
+
+A date that is none (2019.01.02 as ACR-NEMA wrote it, 20190230, all zeros) or lies outside of 1900 to 2100 counts as
+undated: it is on no calendar that we could search day by day, and servers compare such values each in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+from leadapron.watch.measure.count.query import FIRST_DAY, LAST_DAY, DateRange
+
+EVER = DateRange(FIRST_DAY, LAST_DAY)
+EVER_OPEN = DateRange(None, None)
+_OLD = 19850101  # digital archives hardly reach further back: where to look first, not where to stop
+
+
+def as_day(value: date) -> int:
+    return value.year * 10000 + value.month * 100 + value.day
+
+
+def as_date(day: int) -> date:
+    return date(day // 10000, day // 100 % 100, day % 100)
+
+
+def valid_day(value: bytes) -> int:
+    """The day that a StudyDate says (padding allowed), or 0."""
+    text = value.strip(b" \0")
+    if len(text) != 8 or not text.isdigit():
+        return 0
+    day = int(text)
+    if not FIRST_DAY <= day <= LAST_DAY:
+        return 0
+    try:
+        as_date(day)
+    except ValueError:
+        return 0
+    return day
+
+
+def later(day: int, days: int) -> int:
+    """The day so many days later (earlier if negative), never outside of 1900 to 2100."""
+    ordinal = as_date(day).toordinal() + days
+    return as_day(date.fromordinal(min(max(ordinal, as_date(FIRST_DAY).toordinal()), as_date(LAST_DAY).toordinal())))
+
+
+def is_day(span: DateRange) -> bool:
+    return span.first == span.last and span.first is not None
+
+
+def bounds(span: DateRange) -> tuple[int, int]:
+    """First and last day, with 1900 and 2100 for open ends."""
+    return (FIRST_DAY if span.first is None else span.first, LAST_DAY if span.last is None else span.last)
+
+
+def width(span: DateRange) -> int:
+    """Days in the range."""
+    first, last = bounds(span)
+    return (as_date(last) - as_date(first)).days + 1
+
+
+def cut(span: DateRange, day: int) -> tuple[DateRange, DateRange]:
+    """Two ranges: up to ``day`` and after it. ``day`` lies in the range and is not its last."""
+    return DateRange(span.first, day), DateRange(later(day, 1), span.last)
+
+
+def around(span: DateRange, day: int) -> tuple[DateRange, ...]:
+    """Before ``day``, ``day``, after it; empty ones are left out."""
+    first, last = bounds(span)
+    parts = [DateRange(span.first, later(day, -1))] if day > first else []
+    parts.append(DateRange(day, day))
+    if day < last:
+        parts.append(DateRange(later(day, 1), span.last))
+    return tuple(parts)
+
+
+def median_day(dates: Mapping[int, int]) -> int:
+    """The day at which half of the studies are reached, but never the last day that occurs: both sides hold one."""
+    half, seen = sum(dates.values()) / 2, 0
+    days = sorted(dates)
+    for day in days[:-1]:
+        seen += dates[day]
+        if seen >= half:
+            return day
+    return days[-2] if len(days) > 1 else days[0]
+
+
+def halves(span: DateRange, dates: Mapping[int, int], today: int) -> tuple[DateRange, DateRange]:
+    """Two halves of a range of more than a day that is known to hold more than the server gives at once.
+
+    By the median of the days seen where these are spread over the range (the server answers in no particular order),
+    else by the calendar: answers sorted by date show one end of the range only, and their median would peel off thin
+    slices.
+    """
+    first, last = bounds(span)
+    low = min((d for d in dates if d in span), default=0)
+    high = max((d for d in dates if d in span), default=0)
+    if first == FIRST_DAY and last > _OLD:
+        first = min(_OLD, low or _OLD)
+    soon = later(today, 366)
+    if last == LAST_DAY and first < soon:
+        last = max(soon, high)
+    if low and high > low and (as_date(high) - as_date(low)) * 4 >= as_date(last) - as_date(first):
+        return cut(span, median_day({d: n for d, n in dates.items() if d in span}))
+    return cut(span, later(first, max(0, ((as_date(last) - as_date(first)).days - 1) // 2)))
+
+
+def middle(span: DateRange) -> date:
+    first, last = bounds(span)
+    return as_date(first) + timedelta(days=(as_date(last) - as_date(first)).days // 2)
