@@ -1,0 +1,40 @@
+"""Anybody may ask the archive for its patients."""
+
+from __future__ import annotations
+
+from leadapron.watch.measure.judge import references as refs
+from leadapron.watch.measure.judge.model import Facts, FindingKind
+from leadapron.watch.measure.record import Severity
+
+
+def _applies(facts: Facts) -> str | None:
+    if facts.refusal is not None or facts.capabilities is None:
+        return None
+    count = facts.count
+    if count is None:
+        models = len(facts.capabilities.find)
+        return f"C-FIND is accepted in {models} query models; it was not tried" if models else None
+    amount = f"{count.studies} studies"
+    if count.patients is not None:
+        amount += f" of {count.patients} patients"
+    if count.images is not None:
+        amount += f" with {count.images} images"
+    sure = "" if count.complete else "an estimate of " if count.method == "estimate" else "at least "
+    return f"C-FIND without credentials listed {sure}{amount}"
+
+
+def _severity(facts: Facts) -> Severity:
+    return "critical" if facts.verdict == "exposed" else "high"
+
+
+FINDING = FindingKind(
+    id="query-without-credentials",
+    title="Anybody can list the patients and their studies",
+    applies=_applies,
+    severity=_severity,
+    severity_rule="critical where patient records were answered; high where the query is accepted and none was seen",
+    why="Names, birth dates, examinations and their dates of all patients can be read by whoever finds the address. "
+    "This is a disclosure of health information that most laws oblige to report.",
+    references=(refs.HIPAA_ACCESS, refs.HIPAA_AUTHENTICATION, refs.PS315_TLS, refs.NIST_PACS),
+    remedy="access",
+)
