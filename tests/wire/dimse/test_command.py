@@ -157,7 +157,7 @@ def test_what_peers_take_the_freedom_to_do() -> None:
     assert decode_command(response) == CFindResponse(5, 0)
     assert decode_command(b"".join(RESPONSE[:2]) + us(0x800, 0) + RESPONSE[3]).has_data_set  # 0000H is "present"
     assert decode_command(b"".join([*RESPONSE, element(0x902, b"\xe9chec ")])) == CFindResponse(
-        5, 0, error_comment="\ufffdchec"
+        5, 0, error_comment="?chec"
     )
     store = CStoreRequest(1, "1.2", "1.3", move_originator="AE")
     padded = encode_command(store).replace(b"\x02\0\0\0AE", b"\x06\0\0\0 AE \0\0")
@@ -186,6 +186,7 @@ def test_what_peers_take_the_freedom_to_do() -> None:
         (b"".join([element(2, b"1.\xff\0"), *ECHO[1:]]), None),
         (b"".join([*RESPONSE, element(0x901, b"\x10\0")]), None),
         (encode_command(CMoveRequest(1, "1.2", "D" * 16)).replace(b"D" * 16, b"D" * 14 + b"\xff\xff"), None),
+        (element(0x600, b"  ") + b"".join([ECHO[0], us(0x100, 0x21), *ECHO[2:]]), None),  # blank is empty
         (element(0x600, b"D" * 18) + b"".join([ECHO[0], us(0x100, 0x21), *ECHO[2:]]), None),
         (struct.pack("<HHI", 0, 2, 0xFFFFFFFF) + b"1.2\0", 0),
     ],

@@ -259,7 +259,8 @@ def _title(value: bytes) -> str:
 
 
 def _comment(value: bytes) -> str:
-    return value[:64].rstrip(b"\0 ").decode("ascii", "replace")  # LO: 64 at most; peers send local code pages
+    # LO: 64 characters at most; peers send local code pages
+    return value[:64].rstrip(b"\0 ").decode("ascii", "replace").replace("\ufffd", "?")
 
 
 def _tags(value: bytes) -> tuple[int, ...]:
@@ -405,11 +406,12 @@ def _record(values: dict[int, bytes]) -> Command:
     data_set_type = values.get(_DATA_SET_TYPE)
     if not data_set_type:
         raise ProtocolError("the command set has no Command Data Set Type (0000,0800)")
-    arguments = []
+    arguments: list[Any] = []
     for element, read, mandatory, default in plan.read:
-        value = values.get(element)
-        if value:
-            arguments.append(read(value))
+        raw = values.get(element)
+        value = read(raw) if raw else ""
+        if value != "":
+            arguments.append(value)
         elif mandatory:
             raise ProtocolError(f"the command set has no {_NAMES[element]} (0000,{element:04X})")
         else:
