@@ -15,6 +15,7 @@ import msgspec
 from leadapron.kernel.errors import LeadApronError
 from leadapron.lab.neighbourhood import Neighbourhood
 from leadapron.lab.process import Order
+from leadapron.wire.aio.loop import run
 
 
 async def _serve(order: Order) -> None:
@@ -33,7 +34,7 @@ async def _serve(order: Order) -> None:
 def main() -> int:
     order = msgspec.json.decode(sys.stdin.readline(), type=Order)
     try:
-        asyncio.run(_serve(order))
+        run(_serve(order))
     except LeadApronError as error:
         print(f"FAILED {error}", flush=True)
         return error.exit_code

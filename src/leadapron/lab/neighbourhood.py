@@ -13,6 +13,7 @@ from leadapron.lab.archive.generated import GeneratedArchive
 from leadapron.lab.archive.model import Archive
 from leadapron.lab.archive.studies import Plan
 from leadapron.lab.population import Population, Resident, load, residents
+from leadapron.lab.server.delay import DelayLine
 from leadapron.lab.server.negotiate import Negotiator
 from leadapron.lab.server.profile import Door
 from leadapron.lab.server.station import Station
@@ -46,13 +47,14 @@ class Neighbourhood:
         canary: str = "",
     ) -> None:
         self.population = population if isinstance(population, Population) else load(population)
-        self._latency_s = latency_ms / 1000
+        self._latency_ms = latency_ms
         self._free_ports = free_ports
         self._canary = canary
         self._open: list[_Open] = []
         self._swarm: Swarm | None = None
         self._negotiators: dict[Door, Negotiator] = {}
         self._archives: dict[Plan | str, Archive] = {}
+        self._delays: dict[float, DelayLine] = {}
 
     async def __aenter__(self) -> Neighbourhood:
         self.start()
@@ -115,8 +117,16 @@ class Neighbourhood:
         options = dict(resident.options)
         if resident.plan is not None and resident.plan.canary:
             options["canary"] = resident.plan.canary
-        latency_s = float(options.get("latency_ms", self._latency_s * 1000)) / 1000
-        return Station(negotiator, resident.answers, self._archive(resident), latency_s, options)
+        delay = self._delay(float(options.get("latency_ms", self._latency_ms)))
+        return Station(negotiator, resident.answers, self._archive(resident), delay, options)
+
+    def _delay(self, milliseconds: float) -> DelayLine | None:
+        if milliseconds <= 0:
+            return None
+        delay = self._delays.get(milliseconds)
+        if delay is None:
+            delay = self._delays[milliseconds] = DelayLine(milliseconds / 1000)
+        return delay
 
     def _archive(self, resident: Resident) -> Archive | None:
         key = resident.plan or resident.files

@@ -8,6 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from leadapron.lab.archive.model import Archive
+from leadapron.lab.server.delay import DelayLine
 from leadapron.lab.server.negotiate import Negotiator
 from leadapron.lab.server.profile import Answers
 
@@ -43,20 +44,20 @@ class Seen(Struct):
 class Station:
     """State that the conversations of one endpoint share. ``crashed``: why it will never answer again, if so."""
 
-    __slots__ = ("answers", "archive", "crashed", "ended_at", "latency_s", "negotiator", "options", "seen")
+    __slots__ = ("answers", "archive", "crashed", "delay", "ended_at", "negotiator", "options", "seen")
 
     def __init__(
         self,
         negotiator: Negotiator | None = None,
         answers: Answers = _PLAIN,
         archive: Archive | None = None,
-        latency_s: float = 0.0,
+        delay: DelayLine | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
         self.negotiator = negotiator
         self.answers = answers
         self.archive = archive
-        self.latency_s = latency_s
+        self.delay = delay
         self.options: Mapping[str, Any] = options or {}
         self.crashed: str | None = None
         self.seen = Seen()

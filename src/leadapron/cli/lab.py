@@ -1,0 +1,131 @@
+"""``leadapron lab``: a neighbourhood of simulated servers on this machine's loopback, to practise on.
+
+Only addresses of 127.0.0.0/8 are bound, each by itself; no other machine can reach them. Ctrl-C ends it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from leadapron.lab.neighbourhood import Neighbourhood
+    from leadapron.lab.truth import EndpointTruth
+
+_SHOWN: Final = 60  # endpoints that are listed one by one; more are summed up by persona
+_NETWORKS: Final = 4
+_SCANNED: Final = frozenset((104, 11112, 4242, 2761, 2762, 80, 443, 8042, 8043, 8080, 8443))
+"""Ports that ``leadapron scan`` tries without being told to."""
+
+
+@click.command(short_help="Start simulated imaging servers on loopback.")
+@click.argument("population", default="clinic-street", metavar="[POPULATION|FILE.toml]")
+@click.option("--list", "listing", is_flag=True, help="Show the shipped populations and every persona; start nothing.")
+@click.option(
+    "--truth",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what is true about each endpoint as JSON, at the start and, with what it has seen, at the end.",
+)
+@click.option("--latency", type=click.FloatRange(0, 10_000), default=0.0, metavar="MS", help="Delay each answer.")
+def command(population: str, listing: bool, truth: Path | None, latency: float) -> None:
+    """Start simulated imaging servers on loopback, to practise on: open archives, guarded ones, decoys and worse.
+
+    POPULATION is the name of a shipped one (default: clinic-street), FILE.toml one of your own. Nothing but addresses
+    of 127.0.0.0/8 is ever bound. Ctrl-C ends it.
+    """
+    if listing:
+        for line in _everything():
+            click.echo(line)
+        return
+    from leadapron.wire.aio.loop import run
+
+    run(_live(population, truth, latency))
+
+
+async def _live(population: str, truth: Path | None, latency: float) -> None:
+    import asyncio
+    import signal
+
+    from leadapron.lab.neighbourhood import Neighbourhood
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Neighbourhood(population, latency_ms=latency) as neighbourhood:
+        if truth is not None:
+            _write(truth, neighbourhood.truth)
+        for line in _table(neighbourhood):
+            click.echo(line)
+        click.echo("Ctrl-C ends it.", err=True)
+        await stop.wait()
+        if truth is not None:
+            _write(truth, neighbourhood.truth)
+    click.echo("All servers are closed.", err=True)
+
+
+def _write(path: Path, truth: list[EndpointTruth]) -> None:
+    import msgspec
+
+    from leadapron.kernel.errors import Failure
+
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")
+    except OSError as error:
+        raise Failure(f"cannot write {path}: {error.strerror}") from None
+
+
+def _table(neighbourhood: Neighbourhood) -> Iterator[str]:
+    truth = neighbourhood.truth
+    if len(truth) <= _SHOWN:
+        yield f"{'endpoint':<22} {'persona':<20} {'studies':>9}  note"
+        for one in truth:
+            studies = "" if one.studies is None else f"{one.studies:,}"
+            yield f"{one.address + ':' + str(one.port):<22} {one.persona:<20} {studies:>9}  {one.note}".rstrip()
+    else:
+        yield f"{'endpoints':>9} {'persona':<24} {'studies':>12}  first one"
+        first: dict[str, EndpointTruth] = {}
+        studies_of: Counter[str] = Counter()
+        for one in truth:
+            first.setdefault(one.persona, one)
+            studies_of[one.persona] += one.studies or 0
+        for persona, count in Counter(one.persona for one in truth).items():
+            studies = f"{studies_of[persona]:,}" if studies_of[persona] else ""
+            yield f"{count:>9,} {persona:<24} {studies:>12}  {first[persona].address}:{first[persona].port}"
+    yield ""
+    yield f"{neighbourhood.population.name}: {len(truth):,} endpoints are up. Scan them from another terminal:"
+    yield "  " + " ".join(scan_command(truth))
+
+
+def scan_command(truth: list[EndpointTruth]) -> list[str]:
+    """The command that finds all of them."""
+    from ipaddress import IPv4Network, ip_network
+
+    networks = sorted({ip_network(f"{one.address}/24", strict=False) for one in truth if ":" not in one.address})
+    while len(networks) > _NETWORKS:
+        networks = sorted({network.supernet() for network in networks if isinstance(network, IPv4Network)})
+    ports = sorted({one.port for one in truth} - _SCANNED)
+    options = ["--port", ",".join(str(port) for port in sorted({one.port for one in truth}))] if ports else []
+    return ["leadapron", "scan", *map(str, networks), *options]
+
+
+def _everything() -> Iterator[str]:
+    from itertools import groupby
+
+    from leadapron.lab.personas import personas
+    from leadapron.lab.population import shipped
+
+    yield "Populations"
+    for name, summary in shipped().items():
+        yield f"  {name:<22} {summary}"
+    for family, members in groupby(personas().values(), key=lambda persona: persona.family):
+        yield ""
+        yield f"Personas: {family}"
+        for persona in members:
+            yield f"  {persona.name:<26} {persona.summary}"
