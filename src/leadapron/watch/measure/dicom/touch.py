@@ -127,7 +127,7 @@ class Touch(Conversation):
 
     # ---- the link tells ----------------------------------------------------------------------------------------------
 
-    def opened(self, link: Line) -> None:  # type: ignore[override]  # all that is used of a Link
+    def opened(self, link: Line) -> None:
         self._link = link
         self._step = _Step.ASSOCIATING
         self._since = time.monotonic()

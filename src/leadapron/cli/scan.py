@@ -1,0 +1,300 @@
+"""``leadapron scan``: options in, results out; the work is in ``watch.scan``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from leadapron.watch.measure.model import Measurement
+    from leadapron.watch.measure.record import EndpointRecord, Summary
+    from leadapron.watch.scan.run import Prepared, ScanRequest
+
+FORMATS = ("table", "jsonl", "json", "csv")
+SEVERITIES = ("critical", "high", "medium", "low", "info")
+DEPTHS = ("touch", "capabilities", "count", "estimate")
+DEFAULT_PORTS = "104,11112,4242,2761,2762 and the web ones"
+
+
+class Ports(click.ParamType[tuple[int, ...]]):
+    """``104,11112`` or ``11110-11115``."""
+
+    name = "N,N…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        ports: dict[int, None] = {}
+        for part in str(value).split(","):
+            first, _, last = part.strip().partition("-")
+            if not first.isdigit() or (last and not last.isdigit()):
+                self.fail(f"'{part.strip()}' is no port; give numbers like 104,11112 or a range like 11110-11115")
+            low, high = int(first), int(last or first)
+            if not 1 <= low <= high <= 65535:
+                self.fail(f"'{part.strip()}': ports go from 1 to 65535, the smaller first")
+            ports.update(dict.fromkeys(range(low, high + 1)))
+        return tuple(ports)
+
+
+class Title(click.ParamType[str]):
+    """An AE title, PS3.5 Table 6.2-1."""
+
+    name = "TITLE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).strip()
+        if not 1 <= len(text) <= 16 or not all(" " <= c <= "~" and c != "\\" for c in text):
+            self.fail("an AE title has 1 to 16 printable ASCII characters without a backslash")
+        return text
+
+
+@click.command(name="scan", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("targets", nargs=-1, metavar="TARGET…")
+@click.option(
+    "--from",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Read targets from a file (- for stdin): lists, nmap XML, masscan, ZMap, Shodan, Censys.",
+)
+@click.option("--scope", metavar="FILE", help="Scope file: needed for anything but loopback ('leadapron scope new').")
+@click.option("--port", "ports", type=Ports(), multiple=True, help=f"Ports to look at. [default: {DEFAULT_PORTS}]")
+@click.option(
+    "--depth",
+    type=click.Choice(DEPTHS),
+    default="count",
+    show_default=True,
+    help="touch: associate only; capabilities: C-ECHO too; count: count what is exposed; estimate: by a sample.",
+)
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Connections a second, overall.")
+@click.option(
+    "--network-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Connections a second for each /24 (IPv6: /56). [default: 20; none on loopback]",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds for each wait.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds for the counting of one server.",
+)
+@click.option(
+    "--max-requests",
+    type=click.IntRange(min=1),
+    default=400,
+    show_default=True,
+    metavar="N",
+    help="Requests that one server is sent at most.",
+)
+@click.option(
+    "--called-ae", "called", type=Title(), multiple=True, help="Called AE title to use; up to three, tried in turn."
+)
+@click.option("--calling-ae", "calling", type=Title(), help="Calling AE title. [default: LEADAPRON]")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True, help="What goes to stdout."
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the results there instead of to stdout.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Write the report as one HTML page.",
+)
+@click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 3 if a finding is at least this severe.")
+@click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
+@click.option("--resume", is_flag=True, help="Go on with the stopped scan of these targets.")
+@click.option("--no-save", is_flag=True, help="Keep nothing of this scan.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--verbose", "-v", is_flag=True, help="Say on stderr what each endpoint was found to be.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    targets: tuple[str, ...],
+    files: tuple[str, ...],
+    scope: str | None,
+    ports: tuple[tuple[int, ...], ...],
+    depth: str,
+    rate: float | None,
+    network_rate: float | None,
+    timeout: float,
+    patience: float,
+    max_requests: int,
+    called: tuple[str, ...],
+    calling: str | None,
+    format_: str,
+    output: Path | None,
+    report: Path | None,
+    fail_on: str | None,
+    data: str | None,
+    resume: bool,
+    no_save: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Find imaging servers that strangers can open, and measure what they expose.
+
+    A TARGET is an address, a block (192.0.2.0/24), a range (192.0.2.10-90), a host name, each with or without :port.
+    Loopback is free; anything else needs a scope file that says who allows it. No image is ever asked for, and no
+    patient's datum is kept.
+
+    \b
+    leadapron scan 127.1.0.0/24                        the demo's street, while 'leadapron lab' runs
+    leadapron scan --scope mine.toml 10.20.0.0/22      one's own network
+    leadapron scan --format jsonl --from hosts.txt     for other programs
+    """
+    from leadapron.kernel.errors import UsageError
+    from leadapron.watch.measure.dicom.proposal import CALLING, MAX_CALLED
+    from leadapron.watch.measure.dicom.visit import Options
+    from leadapron.watch.scan.run import DEFAULT_PORTS as ALL_PORTS
+    from leadapron.watch.scan.run import ScanRequest
+
+    if not targets and not files:
+        raise click.UsageError("Name a target (an address, a block, a host name) or --from FILE.", ctx)
+    if no_save and resume:
+        raise click.UsageError("--resume goes on with a saved scan, so it can't be combined with --no-save.", ctx)
+    if len(called) > MAX_CALLED:
+        raise click.UsageError(
+            f"At most {MAX_CALLED} called AE titles are tried on a server; {len(called)} were given.", ctx
+        )
+    for path in (output, report):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"{path}: there is no such directory")
+    request = ScanRequest(
+        targets=targets,
+        files=files,
+        scope=scope,
+        ports=tuple(dict.fromkeys(p for group in ports for p in group)) or ALL_PORTS,
+        options=Options(
+            depth=depth,  # type: ignore[arg-type]  # click has checked it
+            timeout=timeout,
+            max_requests=max_requests,
+            patience=patience,
+            called=called,
+            calling=(calling or CALLING,),
+        ),
+        rate=rate,
+        network_rate=network_rate,
+        location=None if no_save else _location(data),
+        resume=resume,
+    )
+    ctx.exit(Job(request, format_, output, report, fail_on, quiet, verbose).run())
+
+
+def _location(data: str | None) -> str:
+    from leadapron.kernel.config import Settings, load
+    from leadapron.kernel.paths import data_dir
+
+    settings = load(Settings)
+    if data is None and settings.database_url is not None:
+        return settings.database_url
+    return str(data_dir(data if data is not None else settings.data))
+
+
+class Job:
+    """One run of the command: scan, show, exit code."""
+
+    def __init__(
+        self,
+        request: ScanRequest,
+        format_: str = "table",
+        output: Path | None = None,
+        report: Path | None = None,
+        fail_on: str | None = None,
+        quiet: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        self.request = request
+        self.format = format_
+        self.output = output
+        self.report = report
+        self.fail_on = fail_on
+        self.quiet = quiet
+        self.verbose = verbose
+        self.worst: int | None = None
+
+    def run(self) -> int:
+        """Scan and print; gives the exit code."""
+        from leadapron.cli.results import Results
+        from leadapron.watch.scan.run import place
+        from leadapron.wire.aio.loop import run
+
+        with Results(self.format, self.output) as results, place(self.request.location) as location:
+            prepared, summary = run(self._scan(location, results))
+            results.finish(prepared, summary, self.report)
+        self._say_end(prepared)
+        if prepared.scanner.stopped:
+            return 130
+        return 3 if self._at_or_above() else 0
+
+    async def _scan(self, location: str, results: Any) -> tuple[Prepared, Summary]:
+        import asyncio
+        import signal
+
+        from leadapron.cli.progress import shown
+        from leadapron.watch.scan.run import prepare, run
+
+        prepared = await prepare(self.request, location, self._note, results.put)
+        for note in prepared.notes:
+            print(f"Note: {note}", file=sys.stderr)
+        if prepared.resumed is not None:
+            done = prepared.scanner.progress
+            print(f"Going on with scan {prepared.resumed} at {done.done:,} of {done.endpoints:,}.", file=sys.stderr)
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def interrupt() -> None:
+            if prepared.scanner.stopped:
+                task.cancel()
+            else:
+                print("Stopping: finishing what is in hand. Once more to stop at once.", file=sys.stderr)
+                prepared.scanner.stop()
+
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, interrupt)
+        try:
+            async with shown(prepared.scanner.progress, quiet=self.quiet):
+                return prepared, await run(prepared)
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        finally:
+            for name in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(name)
+
+    def _note(self, measurement: Measurement, record: EndpointRecord) -> None:
+        for finding in record.findings:
+            rank = SEVERITIES.index(finding.severity)
+            self.worst = rank if self.worst is None else min(self.worst, rank)
+        if self.verbose:
+            reason = f" ({record.reason})" if record.reason else ""
+            print(
+                f"{record.address}:{record.port} {record.transport} {record.service} {record.verdict}{reason} "
+                f"{record.load.requests} requests, {record.elapsed_s:.1f} s",
+                file=sys.stderr,
+            )
+
+    def _at_or_above(self) -> bool:
+        return self.fail_on is not None and self.worst is not None and self.worst <= SEVERITIES.index(self.fail_on)
+
+    def _say_end(self, prepared: Prepared) -> None:
+        if prepared.scanner.stopped and self.request.location is not None:
+            print("Stopped. The same command with --resume goes on from here.", file=sys.stderr)
+        if self.report is not None:
+            print(f"Report: {self.report}", file=sys.stderr)
