@@ -226,6 +226,19 @@ def test_an_invalid_pdu_says_why_and_what_follows_is_dropped(raw: bytes, reason:
     assert association.idle
 
 
+def test_who_reads_pdus_himself_says_what_came() -> None:
+    """`received` and `unreadable` are `receive` without its reader."""
+    association = at(State.STA6)
+    assert association.received(DATA) == [Data(DATA)]
+    assert association.received(ReleaseRequest()) == [ReleaseRequested(collision=False)]
+    error = LimitExceeded("too long", 2)
+    assert association.unreadable(error) == [abort_by_provider(6), ProviderAbort(6, error), StartTimer()]
+    assert association.unreadable(error) == association.received(DATA) == []
+    association.transport_closed()
+    assert association.received(DATA) == association.unreadable(error) == []
+    assert association.idle
+
+
 def test_limits_reach_the_reader() -> None:
     association = Association(Role.ACCEPTOR, limits=Limits(associate=68))
     association.transport_accepted()

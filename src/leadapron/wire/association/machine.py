@@ -235,11 +235,11 @@ class Association:
 
     def receive(self, data: bytes) -> list[Effect]:
         """Octets of the peer, any number. What comes after the end or after an invalid PDU is dropped."""
-        if self._unreadable or self.state is State.STA1:
+        if self._unreadable or self.idle:
             return []
         effects: list[Effect] = []
         self._reader.feed(data)
-        while self.state is not State.STA1:
+        while not self.idle:
             try:
                 pdu = self._reader.next_pdu()
             except ProtocolError as error:
@@ -252,11 +252,11 @@ class Association:
 
     def received(self, pdu: Pdu) -> list[Effect]:
         """One PDU of the peer: `receive` for who reads PDUs himself."""
-        return [] if self._unreadable or self.state is State.STA1 else self._do(_RECEIVED[type(pdu)], pdu)
+        return [] if self._unreadable or self.idle else self._do(_RECEIVED[type(pdu)], pdu)
 
     def unreadable(self, error: ProtocolError) -> list[Effect]:
         """Octets that are no PDU, and why: `receive` for who reads PDUs himself."""
-        if self._unreadable or self.state is State.STA1:
+        if self._unreadable or self.idle:
             return []
         self._unreadable = True
         return self._do(Event.EVT19, error)
