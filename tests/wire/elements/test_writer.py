@@ -113,6 +113,15 @@ def test_what_does_not_fit_is_refused(items: list[Item]) -> None:
         encode_dataset(items, uids.EXPLICIT_LE)
 
 
+@pytest.mark.parametrize("character_set", [None, "ISO_IR 100", "ISO_IR 144", ["", "ISO 2022 IR 87"], "NO SUCH"])
+def test_a_text_that_does_not_fit_is_not_told(character_set: str | list[str] | None) -> None:
+    items: list[Item] = [(Tag.SpecificCharacterSet, "CS", character_set), (Tag.PatientName, "PN", "Canary ☂")]
+    with pytest.raises(ValueError) as error:
+        encode_dataset(items, uids.EXPLICIT_LE)
+    assert "Canary" not in repr(error.value)
+    assert error.value.__context__ is None or "Canary" not in repr(error.value.__context__)
+
+
 def test_a_deflated_data_set_is_refused() -> None:
     with pytest.raises(ValueError, match="deflated"):
         encode_dataset([], uids.DEFLATED_LE)

@@ -284,6 +284,8 @@ _READ: Final[dict[str, Callable[[bytes], Any]]] = {
 
 def _text(limit: int, pad: bytes) -> Callable[[int, str], bytes]:
     def write(element: int, value: str) -> bytes:
+        if not value.isascii():
+            raise ValueError(f"(0000,{element:04X}) is not ASCII")
         raw = value.encode("ascii")
         if len(raw) > limit:
             raise ValueError(f"(0000,{element:04X}) has {len(raw)} characters, at most {limit} are allowed")

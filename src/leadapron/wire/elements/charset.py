@@ -74,19 +74,22 @@ def encoder(character_set: object) -> Callable[[str, str], bytes]:
             return text.encode("ascii")
         if vr not in _AFFECTED:
             raise ValueError(f"{vr} takes ASCII only")
-        if codec is not None:
-            return text.encode(codec)
-        from pydicom import charset
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            try:
-                encodings = charset.convert_encodings(names)
-                raw = charset.encode_string(text, encodings)
-            except (LookupError, UserWarning):
-                raw = b""
-        if not raw or (not names[0] and _BEYOND_ASCII.search(raw)):
-            raise ValueError("the data set's character set cannot hold a text of it")
+        raw = _encode_by_pydicom(text, names) if codec is None else text.encode(codec, "ignore")
+        if not raw or (codec is not None and raw.decode(codec) != text):
+            raise ValueError("the data set's character set cannot hold a text of it")  # without the text: invariant 2
         return raw
 
     return encode
+
+
+def _encode_by_pydicom(text: str, names: list[str]) -> bytes:
+    """Empty when it cannot be done."""
+    from pydicom import charset
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            raw = charset.encode_string(text, charset.convert_encodings(names))
+        except (LookupError, ValueError, UserWarning):
+            return b""
+    return b"" if not names[0] and _BEYOND_ASCII.search(raw) else raw

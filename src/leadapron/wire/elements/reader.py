@@ -136,73 +136,78 @@ class ElementReader:
     # Each step below advances and returns the element that it completed, or None if it completed none; or it returns
     # _MORE and has changed nothing.
 
-    def _elements(self) -> Iterator[Element]:
+    def _elements(self, whole: bool = False) -> Iterator[Element]:
+        """Complete elements of the top level for as long as there are. ``whole``: nothing will be fed any more."""
         stack = self._stack
         while not self.stopped:
-            if stack:
-                top = stack[-1]
-                if self._at == top.end:
-                    element = self._close()
-                elif top.kind == _ITEM:
-                    element = self._element(top)
-                else:
-                    element = self._item(top)
-            else:
+            if not stack:
                 element = self._element(None)
+            elif self._at == stack[-1].end:
+                element = self._close()
+            elif stack[-1].kind == _ITEM:
+                element = self._element(stack[-1])
+            else:
+                element = self._item(stack[-1])
             if element is _MORE:
-                return
+                break
             if element is not None:
                 if stack:
                     stack[-1].parts.append(element)
                 else:
                     yield element
+        if whole:
+            self.finish()
 
     def _element(self, top: _Open | None) -> Element | None:
-        buffer, at = self._buffer, self._at - self._base
+        offset = self._at
+        buffer, at = self._buffer, offset - self._base
         available = len(buffer) - at
+        syntax = self._syntax
         if top is not None:
+            syntax = top.syntax
             self._header_fits(top, 8)
         if available < 8:
             return _MORE
-        syntax, stop = (self._syntax, self._stop) if top is None else (top.syntax, UNDEFINED + 1)
-        group, number, length = syntax.item.unpack_from(buffer, at)
+        header = 8
+        vr: str | None
+        if syntax.explicit:
+            group, number, code, length = syntax.header.unpack_from(buffer, at)
+            vr = SHORT.get(code)
+        else:
+            group, number, length = syntax.header.unpack_from(buffer, at)
+            code, vr = b"", None
         tag = group << 16 | number
-        if tag >= stop:
+        if top is None and tag >= self._stop:
             self.stopped = True
             return _MORE
         if group == 0xFFFE:
             if tag != ITEM_END or top is None or top.end is not None:
                 self._fail("an item or a delimiter stands where an element was expected")
-            self._at += 8
+            self._at = offset + 8
             return self._close()
-        header = 8
-        vr: str | None
-        if syntax.explicit:
-            _, _, code, length = syntax.header.unpack_from(buffer, at)
-            vr = SHORT.get(code)
-            if vr is None:
-                if not (code.isalpha() and code.isupper()):
-                    self._fail("an element has no VR, and the transfer syntax is an explicit one")
-                if top is not None:
-                    self._header_fits(top, 12)
-                if available < 12:
-                    return _MORE
-                header = 12
-                vr = code.decode("ascii")
-                (length,) = syntax.length.unpack_from(buffer, at + 8)
-        else:
+        if not syntax.explicit:
             vr = vr_of(tag)
+        elif vr is None:
+            if not (code.isalpha() and code.isupper()):
+                self._fail("an element has no VR, and the transfer syntax is an explicit one")
+            if top is not None:
+                self._header_fits(top, 12)
+            if available < 12:
+                return _MORE
+            header = 12
+            vr = code.decode("ascii")
+            (length,) = syntax.length.unpack_from(buffer, at + 8)
         if vr == "SQ" or length == UNDEFINED:
             self._open(tag, vr, header, length, syntax, top)
             return None
-        self._check(header + length, top)
-        if available < header + length:
+        length += header
+        self._check(length, top)
+        if available < length:
             return _MORE
-        value = buffer[at + header : at + header + length]
-        element = Element(tag, vr, value if type(value) is bytes else bytes(value), self._at)
-        self._at += header + length
+        self._at = offset + length
         self._count += 1
-        return element
+        value = buffer[at + header : at + length]
+        return Element(tag, vr, value if type(value) is bytes else bytes(value), offset)
 
     def _open(self, tag: int, vr: str | None, header: int, length: int, syntax: Syntax, top: _Open | None) -> None:
         """A sequence or encapsulated pixel data begins."""
@@ -269,12 +274,13 @@ class ElementReader:
     def _check(self, length: int, top: _Open | None) -> None:
         """May what begins here be ``length`` octets long?"""
         end = self._at + length
+        limits = self._limits
         if top is not None and top.end is not None and end > top.end:
             self._fail("an element is longer than the item or sequence around it")
-        if end > self._limits.total:
-            raise LimitExceeded(f"the data set is longer than the {self._limits.total} octets that are read", self._at)
-        if self._count >= self._limits.elements:
-            raise LimitExceeded(f"the data set has more than {self._limits.elements} elements and items", self._at)
+        if end > limits.total:
+            raise LimitExceeded(f"the data set is longer than the {limits.total} octets that are read", self._at)
+        if self._count >= limits.elements:
+            raise LimitExceeded(f"the data set has more than {limits.elements} elements and items", self._at)
 
     def _header_fits(self, top: _Open, header: int) -> None:
         if top.end is not None and top.end - self._at < header:
@@ -301,5 +307,4 @@ def read_elements(
     reader = ElementReader(transfer_syntax, stop=stop, limits=limits)
     reader._buffer = buffer if isinstance(buffer, bytes) else memoryview(buffer)
     reader._at = start
-    yield from reader._elements()
-    reader.finish()
+    return reader._elements(whole=True)
