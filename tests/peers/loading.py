@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import urllib.request
 from collections.abc import Iterable
@@ -36,6 +37,8 @@ def load(peer: Peer, files: Iterable[Path], *, context: ssl.SSLContext | None = 
     tls = None if context is None else (context, "localhost")
     association = ae.associate(peer.host, peer.port, ae_title=peer.ae, tls_args=tls)
     assert association.is_established, f"{peer.name} did not accept the association of the loader"
+    # With Nagle on, as pynetdicom leaves it, each file takes 80 ms.
+    association.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         for path in paths:
             answer = association.send_c_store(str(path))

@@ -28,7 +28,6 @@ UNCOMPRESSED = (
     "SC_rgb_small_odd.dcm",
     "waveform_ecg.dcm",
     "liver_1frame.dcm",
-    "rtdose.dcm",
     "dicomdirtests/77654033/CR*/*",
     "dicomdirtests/77654033/CT2/*",
     "dicomdirtests/98892001/CT*/*",
@@ -46,7 +45,7 @@ COMPRESSED = (
 
 
 def sample_files(*, compressed: bool = False) -> list[Path]:
-    """Real images with distinct SOP Instance UIDs, of many modalities: CT, MR, CR, US, SC, ECG, SEG, RT dose.
+    """Real images with distinct SOP Instance UIDs, of many modalities: CT, MR, CR, US, SC, ECG, SEG.
 
     With ``compressed`` also JPEG, JPEG 2000 and RLE ones (an undated CT study among them), which only some peers take.
     """

@@ -1,0 +1,183 @@
+"""Our SCU against real servers: Orthanc, dcmqrscp, storescp, qrscp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from leadapron.kernel.errors import AssociationRejected, ConnectionLost, TlsFailed
+from leadapron.wire import uids
+from leadapron.wire.aio import ContextRequest, StoreRequest, Timeouts, associate, client_context
+from leadapron.wire.dimse.status import CANCEL, SUCCESS
+from leadapron.wire.elements import Tag
+from peers.certificates import Certificates
+from peers.loading import load, statistics
+from peers.process import Peer
+from peers.samples import make_studies, totals
+
+Factory = Callable[..., Peer]
+QUICK = Timeouts(connect=5, tls=5, associate=10, response=20, idle=20, write=20, release=5)
+STUDY = [(Tag.QueryRetrieveLevel, "CS", "STUDY"), (Tag.StudyInstanceUID, "UI", ""), (Tag.StudyDate, "DA", "")]
+ARCHIVES = ["orthanc", "dcmqrscp", "qrscp"]
+
+
+def storage_contexts(files: list[Path], *, scp: bool = False) -> list[ContextRequest]:
+    """One context for each SOP class and transfer syntax among the files."""
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in files]
+    pairs = sorted({(str(h.SOPClassUID), str(h.file_meta.TransferSyntaxUID)) for h in headers})
+    return [ContextRequest(sop_class, (syntax,), scp=scp) for sop_class, syntax in pairs]
+
+
+@pytest.mark.parametrize("name", [*ARCHIVES, "storescp"])
+async def test_echo_and_store(name: str, request: pytest.FixtureRequest, sample: list[Path]) -> None:
+    peer: Peer = request.getfixturevalue(name)()
+    contexts = [ContextRequest(uids.VERIFICATION), *storage_contexts(sample)]
+    async with associate(
+        peer.host, peer.port, called=peer.ae, calling="OURS", contexts=contexts, timeouts=QUICK
+    ) as association:
+        assert await association.echo() == SUCCESS
+        for path in sample:
+            assert await association.store_file(path) == SUCCESS
+    if name == "orthanc":
+        assert statistics(peer)["instances"] == len(sample)
+    if name == "storescp":
+        received = {str(pydicom.dcmread(path).SOPInstanceUID) for path in (peer.home / "received").iterdir()}
+        assert received == {str(pydicom.dcmread(path).SOPInstanceUID) for path in sample}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+async def test_find(name: str, request: pytest.FixtureRequest, sample: list[Path]) -> None:
+    peer: Peer = request.getfixturevalue(name)()
+    load(peer, sample)
+    async with associate(
+        peer.host,
+        peer.port,
+        called=peer.ae,
+        calling="OURS",
+        contexts=[ContextRequest(uids.STUDY_ROOT_FIND)],
+        timeouts=QUICK,
+    ) as association:
+        find = association.find(uids.STUDY_ROOT_FIND, STUDY)
+        found = [answer.text(Tag.StudyInstanceUID, "UI") async for answer in find]
+        assert find.status == SUCCESS
+        # A set: pynetdicom's qrscp answers at STUDY level with one row for each image.
+        assert set(found) == {str(pydicom.dcmread(p).StudyInstanceUID) for p in sample}
+
+        spans: list[bytes] = []
+        consumer = association.raw_find(uids.STUDY_ROOT_FIND, lambda data, at, end: spans.append(data[at:end]))
+        end = await association.find_into(uids.STUDY_ROOT_FIND, STUDY, consumer)
+        assert (end.status, end.answers, len(spans)) == (SUCCESS, len(found), len(found))
+
+
+async def test_a_find_left_early_is_cancelled(orthanc: Factory, tmp_path: Path) -> None:
+    peer = orthanc()
+    load(peer, make_studies(tmp_path / "made", 40))
+    async with associate(
+        peer.host,
+        peer.port,
+        called=peer.ae,
+        calling="OURS",
+        contexts=[ContextRequest(uids.STUDY_ROOT_FIND), ContextRequest(uids.VERIFICATION)],
+        timeouts=QUICK,
+    ) as association:
+        find = association.find(uids.STUDY_ROOT_FIND, STUDY)
+        async for _ in find:
+            break
+        assert find.status is None
+        assert await association.echo() == SUCCESS  # the rest of the answers is out of the way
+        assert find.status in (CANCEL, SUCCESS)
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+async def test_get(name: str, request: pytest.FixtureRequest, sample: list[Path]) -> None:
+    peer: Peer = request.getfixturevalue(name)()
+    files = sample[:5]
+    load(peer, files)
+    got: dict[str, int] = {}
+
+    async def keep(instance: StoreRequest) -> int:
+        got[instance.sop_instance] = sum([len(chunk) async for chunk in instance])
+        return SUCCESS
+
+    async with associate(
+        peer.host,
+        peer.port,
+        called=peer.ae,
+        calling="OURS",
+        contexts=[ContextRequest(uids.STUDY_ROOT_GET), *storage_contexts(files, scp=True)],
+        timeouts=QUICK,
+    ) as association:
+        for path in files:
+            study = str(pydicom.dcmread(path).StudyInstanceUID)
+            end = await association.get(
+                uids.STUDY_ROOT_GET,
+                [(Tag.QueryRetrieveLevel, "CS", "STUDY"), (Tag.StudyInstanceUID, "UI", study)],
+                keep,
+            )
+            assert (end.status, end.failed) == (SUCCESS, 0)
+    assert set(got) == {str(pydicom.dcmread(path).SOPInstanceUID) for path in files}
+    assert min(got.values()) > 100
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+async def test_move(name: str, request: pytest.FixtureRequest, sample: list[Path], storescp: Factory) -> None:
+    target = storescp()
+    peer: Peer = request.getfixturevalue(name)(destinations={target.ae: target.port})
+    load(peer, sample)
+    study = str(pydicom.dcmread(sample[0]).StudyInstanceUID)
+    expected = totals(path for path in sample if str(pydicom.dcmread(path).StudyInstanceUID) == study)
+    async with associate(
+        peer.host,
+        peer.port,
+        called=peer.ae,
+        calling="OURS",
+        contexts=[ContextRequest(uids.STUDY_ROOT_MOVE)],
+        timeouts=QUICK,
+    ) as association:
+        level = (Tag.QueryRetrieveLevel, "CS", "STUDY")
+        identifier = [level, (Tag.StudyInstanceUID, "UI", study)]
+        end = await association.move(uids.STUDY_ROOT_MOVE, target.ae, identifier)
+        assert (end.status, end.completed, end.failed) == (SUCCESS, expected.instances, 0)
+        nowhere = await association.move(uids.STUDY_ROOT_MOVE, "NOWHERE", identifier)
+        assert nowhere.status != SUCCESS
+    assert len(list((target.home / "received").iterdir())) == expected.instances
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+@pytest.mark.parametrize("name", ["orthanc", "storescp", "dcmqrscp"])
+async def test_tls(
+    name: str, mutual: bool, request: pytest.FixtureRequest, sample: list[Path], certificates: Certificates
+) -> None:
+    peer: Peer = request.getfixturevalue(name)(tls=certificates, mutual=mutual)
+    known = client_context(
+        authorities=certificates.authority, certificate=certificates.client_certificate, key=certificates.client_key
+    )
+    contexts = [ContextRequest(uids.VERIFICATION), *storage_contexts(sample[:3])]
+    async with associate(
+        peer.host, peer.port, called=peer.ae, calling="OURS", contexts=contexts, timeouts=QUICK, tls=known
+    ) as association:
+        assert association.tls is not None
+        assert association.tls.version in ("TLSv1.2", "TLSv1.3")
+        assert association.tls.certificate
+        for path in sample[:3]:
+            assert await association.store_file(path) == SUCCESS
+    if mutual:
+        stranger = client_context(authorities=certificates.authority)
+        with pytest.raises((TlsFailed, ConnectionLost)):  # the alert, or the reset that overtakes it
+            async with associate(
+                peer.host, peer.port, called=peer.ae, calling="OURS", contexts=contexts, timeouts=QUICK, tls=stranger
+            ) as association:
+                await association.echo()
+
+
+async def test_an_unknown_called_ae_title_is_a_rejection(orthanc: Factory) -> None:
+    peer = orthanc({"DicomCheckCalledAet": True})
+    with pytest.raises(AssociationRejected) as caught:
+        async with associate(
+            peer.host, peer.port, called="WRONG", calling="OURS", contexts=[ContextRequest(uids.VERIFICATION)]
+        ):
+            pass
+    assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 7)
