@@ -1,7 +1,8 @@
 """Addresses that swallow every packet: a listener whose socket filter accepts nothing.
 
-The kernel drops what a socket filter refuses before TCP sees it, so a connect to this port gets no answer at all, on any
-loopback address: dead space, without touching the machine's firewall. It serves nothing and cannot be connected to.
+The kernel drops what a socket filter refuses before TCP sees it, so a connect to this port gets no answer at all, on
+any loopback address: dead space, without touching the machine's firewall. It serves nothing and cannot be connected
+to.
 """
 
 from __future__ import annotations

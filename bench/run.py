@@ -45,7 +45,7 @@ class Row:
 
     @property
     def per_core(self) -> float:
-        """Median of work a second of one core: by CPU time where more than one core was busy, else by the wall clock."""
+        """Median of work a second of one core: by CPU time where more than one was busy, else by the clock."""
         return median(self.work / max(cost.wall, cost.cpu) for cost in self.costs)
 
     @property
@@ -53,7 +53,9 @@ class Row:
         return max(cost.rss for cost in self.costs)
 
 
-def run(command: Sequence[str], cores: set[int] | None = None, timeout: float = 600, env: dict[str, str] | None = None) -> Cost:
+def run(
+    command: Sequence[str], cores: set[int] | None = None, timeout: float = 600, env: dict[str, str] | None = None
+) -> Cost:
     """Run to the end; the operating system's own accounting of the finished process."""
     usable = (cores or CLIENT_CORES) & os.sched_getaffinity(0) or os.sched_getaffinity(0)
     with tempfile.TemporaryFile("w+", errors="replace") as output:
@@ -89,6 +91,13 @@ def _wait(pid: int, timeout: float) -> tuple[int, int, object]:
         time.sleep(0.005)
 
 
+def pin(pid: int, cores: set[int]) -> None:
+    """Keep a running process on these cores, where the machine has them."""
+    usable = cores & os.sched_getaffinity(0)
+    if usable:
+        os.sched_setaffinity(pid, usable)
+
+
 def measure(row: Row, runs: int, once: Callable[[], Cost]) -> Row:
     """Fill ``row`` with this many runs."""
     for _ in range(runs):
@@ -111,7 +120,11 @@ def machine() -> str:
     import platform
 
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
         platform.machine(),
     )
     return f"{os.cpu_count()} cores ({model}), Linux {platform.release()}, Python {platform.python_version()}"
