@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydicom
@@ -17,11 +17,28 @@ from peers.certificates import Certificates
 from peers.loading import load, statistics
 from peers.process import Peer
 from peers.samples import make_studies, totals
+from peers.servers import start_dcmqrscp, start_orthanc, start_qrscp, start_storescp
 
 Factory = Callable[..., Peer]
 QUICK = Timeouts(connect=5, tls=5, associate=10, response=20, idle=20, write=20, release=5)
 STUDY = [(Tag.QueryRetrieveLevel, "CS", "STUDY"), (Tag.StudyInstanceUID, "UI", ""), (Tag.StudyDate, "DA", "")]
-ARCHIVES = ["orthanc", "dcmqrscp", "qrscp"]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
+    """Where the archives can send to."""
+    with start_storescp(tmp_path_factory.mktemp("target")) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="module", params=[start_orthanc, start_dcmqrscp, start_qrscp])
+def archive(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, target: Peer, sample: list[Path]
+) -> Iterator[Peer]:
+    """Each archive in turn, with the sample in it."""
+    with request.param(tmp_path_factory.mktemp("archive"), destinations={target.ae: target.port}) as peer:
+        load(peer, sample)
+        yield peer
 
 
 def storage_contexts(files: list[Path], *, scp: bool = False) -> list[ContextRequest]:
@@ -31,7 +48,7 @@ def storage_contexts(files: list[Path], *, scp: bool = False) -> list[ContextReq
     return [ContextRequest(sop_class, (syntax,), scp=scp) for sop_class, syntax in pairs]
 
 
-@pytest.mark.parametrize("name", [*ARCHIVES, "storescp"])
+@pytest.mark.parametrize("name", ["orthanc", "dcmqrscp", "qrscp", "storescp"])
 async def test_echo_and_store(name: str, request: pytest.FixtureRequest, sample: list[Path]) -> None:
     peer: Peer = request.getfixturevalue(name)()
     contexts = [ContextRequest(uids.VERIFICATION), *storage_contexts(sample)]
@@ -48,10 +65,8 @@ async def test_echo_and_store(name: str, request: pytest.FixtureRequest, sample:
         assert received == {str(pydicom.dcmread(path).SOPInstanceUID) for path in sample}
 
 
-@pytest.mark.parametrize("name", ARCHIVES)
-async def test_find(name: str, request: pytest.FixtureRequest, sample: list[Path]) -> None:
-    peer: Peer = request.getfixturevalue(name)()
-    load(peer, sample)
+async def test_find(archive: Peer, sample: list[Path]) -> None:
+    peer = archive
     async with associate(
         peer.host,
         peer.port,
@@ -91,11 +106,8 @@ async def test_a_find_left_early_is_cancelled(orthanc: Factory, tmp_path: Path) 
         assert find.status in (CANCEL, SUCCESS)
 
 
-@pytest.mark.parametrize("name", ARCHIVES)
-async def test_get(name: str, request: pytest.FixtureRequest, sample: list[Path]) -> None:
-    peer: Peer = request.getfixturevalue(name)()
-    files = sample[:5]
-    load(peer, files)
+async def test_get(archive: Peer, sample: list[Path]) -> None:
+    peer, files = archive, sample[:5]
     got: dict[str, int] = {}
 
     async def keep(instance: StoreRequest) -> int:
@@ -122,11 +134,8 @@ async def test_get(name: str, request: pytest.FixtureRequest, sample: list[Path]
     assert min(got.values()) > 100
 
 
-@pytest.mark.parametrize("name", ARCHIVES)
-async def test_move(name: str, request: pytest.FixtureRequest, sample: list[Path], storescp: Factory) -> None:
-    target = storescp()
-    peer: Peer = request.getfixturevalue(name)(destinations={target.ae: target.port})
-    load(peer, sample)
+async def test_move(archive: Peer, target: Peer, sample: list[Path]) -> None:
+    peer = archive
     study = str(pydicom.dcmread(sample[0]).StudyInstanceUID)
     expected = totals(path for path in sample if str(pydicom.dcmread(path).StudyInstanceUID) == study)
     async with associate(
@@ -143,7 +152,8 @@ async def test_move(name: str, request: pytest.FixtureRequest, sample: list[Path
         assert (end.status, end.completed, end.failed) == (SUCCESS, expected.instances, 0)
         nowhere = await association.move(uids.STUDY_ROOT_MOVE, "NOWHERE", identifier)
         assert nowhere.status != SUCCESS
-    assert len(list((target.home / "received").iterdir())) == expected.instances
+    received = {str(pydicom.dcmread(path).StudyInstanceUID) for path in (target.home / "received").iterdir()}
+    assert study in received
 
 
 @pytest.mark.parametrize("mutual", [False, True])
