@@ -355,7 +355,16 @@ class TestMalformed:
         assert caught.value.offset is not None and 74 <= caught.value.offset <= len(body) + 6
 
     @pytest.mark.parametrize(
-        "body", ["00000001 01 03", "00000000 01 03", "FFFFFFFF 01 03", "00000003 01 03", "00000002 01 03 00"]
+        "body",
+        [
+            "00000001 01 03",
+            "00000000 01 03",
+            "FFFFFFFF 01 03",
+            "00000003 01 03",
+            "00000002 01 03 00",
+            "00000000 00000003 01 03 61",  # would be read on as a second PDV that overlaps the first
+            "00000001 01 00000003 01 03 61",
+        ],
     )
     def test_values(self, body: str) -> None:
         with pytest.raises(ProtocolError, match="PDV"):
