@@ -38,6 +38,8 @@ def test_group_lengths_are_ul_and_strangers_unknown() -> None:
         (b"M\xfcller", b"ISO_IR 192", "PN", "M�ller"),
         (b"M\xfcller", b"NONSENSE ", "PN", "M�ller"),
         (b"M\xfcller", b"\\ISO 2022 IR 100", "PN", "Müller"),
+        (b"\x1b-F\xe4^\xe4", b"ISO 2022 IR 100\\ISO 2022 IR 126", "PN", "δ^ä"),  # ^ ends what an escape began
+        (b"\x1b-F\xe4^\xe4", b"ISO 2022 IR 100\\ISO 2022 IR 126", "LO", "δ^δ"),  # in a name only, PS3.5 §6.1.2.5.3
         ("Πατέρας".encode("iso8859-7"), b"ISO_IR 126", "LO", "Πατέρας"),
         (
             b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B",

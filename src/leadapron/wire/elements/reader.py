@@ -162,12 +162,9 @@ class ElementReader:
         offset = self._at
         buffer, at = self._buffer, offset - self._base
         available = len(buffer) - at
-        syntax = self._syntax
-        if top is not None:
-            syntax = top.syntax
-            self._header_fits(top, 8)
         if available < 8:
             return _MORE
+        syntax = self._syntax if top is None else top.syntax
         header = 8
         vr: str | None
         if syntax.explicit:
@@ -190,8 +187,6 @@ class ElementReader:
         elif vr is None:
             if not (code.isalpha() and code.isupper()):
                 self._fail("an element has no VR, and the transfer syntax is an explicit one")
-            if top is not None:
-                self._header_fits(top, 12)
             if available < 12:
                 return _MORE
             header = 12
@@ -235,7 +230,6 @@ class ElementReader:
         """An item of a sequence begins, a fragment is passed, or the delimiter ends either (PS3.5 §7.5, §A.4)."""
         at = self._at - self._base
         available = len(self._buffer) - at
-        self._header_fits(top, 8)
         if available < 8:
             return _MORE
         group, number, length = top.syntax.item.unpack_from(self._buffer, at)
@@ -281,10 +275,6 @@ class ElementReader:
             raise LimitExceeded(f"the data set is longer than the {limits.total} octets that are read", self._at)
         if self._count >= limits.elements:
             raise LimitExceeded(f"the data set has more than {limits.elements} elements and items", self._at)
-
-    def _header_fits(self, top: _Open, header: int) -> None:
-        if top.end is not None and top.end - self._at < header:
-            self._fail("an item or sequence ends within a header")
 
     def _fail(self, message: str) -> NoReturn:
         raise ProtocolError(message, self._at)
