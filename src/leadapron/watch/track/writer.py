@@ -88,10 +88,10 @@ class Writer:
             assert self._scan_id is not None
             return self._scan_id
 
-    def put(self, measurement: Measurement, record: EndpointRecord) -> bool:
-        """Queue a sighting. False, and nothing saved, for a closed endpoint: those are only counted, in the tally."""
+    def put(self, measurement: Measurement, record: EndpointRecord) -> None:
+        """Queue a sighting. A closed endpoint is none and is not saved: those are only counted, in the tally."""
         if record.verdict == "closed":
-            return False
+            return
         row = sighting_row(measurement, record)
         with self._news:
             if len(self._queue) >= QUEUE_ROWS:
@@ -100,7 +100,6 @@ class Writer:
             self._queue.append(row)
             if len(self._queue) == BATCH_ROWS:
                 self._work.notify()
-        return True
 
     def checkpoint(self, position: int, tally: Mapping[str, int] | None = None) -> None:
         """Everything before ``position`` in the permuted order was put; ``tally`` is what was only counted so far."""

@@ -1,0 +1,147 @@
+"""One scan, gathered for showing: what matters first, bounded whatever the size of the scan.
+
+A census may hold millions of sightings. They are read once: tallies grow by verdict and finding, and only the endpoints
+that matter most are kept whole (``KEEP``), so memory stays bounded and a report of anything opens. What is left out is
+said, with its number. What matters: exposed first, by images; then open, guarded, decoy, other, silent, failed.
+
+Findings come as names and severities in the record; their words (title, evidence, remedies, references) are judged from
+the measurement, for the endpoints that are kept.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from leadapron.watch.measure.judge import FindingText, finding_text, judge, record_text
+from leadapron.watch.measure.judge.remedies.data import Remedy
+from leadapron.watch.measure.model import Load, Measurement
+from leadapron.watch.measure.record import (
+    SEVERITIES,
+    VERDICTS,
+    EndpointRecord,
+    FindingRef,
+    Severity,
+    Summary,
+    Verdict,
+)
+
+KEEP = 5_000
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """The circumstances of a scan. ``number`` None where it was not saved; times ISO 8601 UTC; ``options`` and
+    ``scope`` as they were stored with it."""
+
+    number: int | None
+    state: str
+    targets: tuple[str, ...]
+    started_at: str
+    finished_at: str | None
+    authorised_by: str | None
+    scope: dict[str, Any] | None
+    options: dict[str, Any]
+
+
+class Endpoint(Struct, frozen=True):
+    """A record with its measurement and its findings in words, the gravest first."""
+
+    record: EndpointRecord
+    measurement: Measurement
+    findings: tuple[FindingText, ...]
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """What to do here: the remedies of all findings, each once, those of the gravest finding first."""
+        return tuple({(r.product, r.title): r for finding in self.findings for r in finding.remedies}.values())
+
+
+class FindingTally(Struct, frozen=True):
+    """One kind of finding at one severity, and on how many endpoints it was made."""
+
+    id: str
+    severity: Severity
+    title: str
+    endpoints: int
+
+
+class Report(Struct, frozen=True):
+    """``endpoints`` are the most important ones, in order, at most ``KEEP``; ``total`` is how many there are."""
+
+    facts: Facts
+    summary: Summary
+    endpoints: tuple[Endpoint, ...]
+    total: int
+    verdicts: dict[Verdict, int]
+    findings: tuple[FindingTally, ...]
+    load: Load
+    busiest: int  # the most requests that any one endpoint was sent
+
+    @property
+    def left_out(self) -> int:
+        return self.total - len(self.endpoints)
+
+
+def importance(record: EndpointRecord) -> tuple[int, int, int, str, int]:
+    """A key that sorts what matters first; the address breaks ties, so that two reports of one scan are the same.
+
+    A study has one image at least, which stands in where the server would not say how many.
+    """
+    exposed = record.exposed
+    images = 0 if exposed is None else exposed.studies if exposed.images is None else exposed.images
+    return (
+        VERDICTS.index(record.verdict),
+        -images,
+        -exposed.studies if exposed else 0,
+        record.address,
+        record.port,
+    )
+
+
+def collect(
+    facts: Facts,
+    sightings: Iterable[tuple[Measurement, EndpointRecord]],
+    summarise: Callable[[], Summary],
+    *,
+    keep: int = KEEP,
+) -> Report:
+    """Read the sightings once, keep the ``keep`` most important endpoints, then ask for the summary."""
+    verdicts: Counter[Verdict] = Counter()
+    found: Counter[FindingRef] = Counter()
+    load = [0, 0, 0]
+    busiest = 0
+
+    def tallied() -> Iterator[tuple[Measurement, EndpointRecord]]:
+        nonlocal busiest
+        for measurement, record in sightings:
+            verdicts[record.verdict] += 1
+            found.update(set(record.findings))
+            for index, value in enumerate((record.load.connections, record.load.associations, record.load.requests)):
+                load[index] += value
+            busiest = max(busiest, record.load.requests)
+            yield measurement, record
+
+    kept = heapq.nsmallest(keep, tallied(), key=lambda pair: importance(pair[1]))
+    return Report(
+        facts=facts,
+        summary=summarise(),
+        endpoints=tuple(Endpoint(record, measurement, _in_words(measurement, record)) for measurement, record in kept),
+        total=verdicts.total(),
+        verdicts={verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
+        findings=tuple(
+            FindingTally(one.id, one.severity, record_text(one).title, count)
+            for one, count in sorted(
+                found.items(), key=lambda item: (SEVERITIES.index(item[0].severity), -item[1], item[0].id)
+            )
+        ),
+        load=Load(*load),
+        busiest=busiest,
+    )
+
+
+def _in_words(measurement: Measurement, record: EndpointRecord) -> tuple[FindingText, ...]:
+    return tuple(finding_text(finding) for finding in judge(measurement).findings) if record.findings else ()
