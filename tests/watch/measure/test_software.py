@@ -30,7 +30,7 @@ from leadapron.watch.measure.software import printable, products, recognise, rem
         ("1.2.276.0.7238010.5.0.3.5.4", "OSIRIX", "OsiriX/Horos", None),
         ("1.3.6.1.4.1.25403.1.1.1", "Dicom 0.1", "ClearCanvas", None),
         ("1.2.826.0.1.3680043.8.641", "RUBY-DCM_0.9.5", "Ruby DICOM", "0.9.5"),
-        ("1.2.826.0.1.3680043.8.641", None, "Ruby DICOM", None),
+        ("1.2.826.0.1.3680043.8.641", None, "Orthanc", None),
         ("1.2.826.0.1.3680043.8.641", "ORTHANC_1.12.3", "Orthanc", "1.12.3"),
         ("1.3.12.2.1107.5.2", "MR_VB19A", "Siemens", "VB19A"),
         ("1.3.12.2.1107.5.2", "MR_2004V_VB11A", "Siemens", "VB11A"),

@@ -46,7 +46,7 @@ class Aborted(Struct, frozen=True, tag="aborted"):
 
 
 class Refused(Struct, frozen=True, tag="refused"):
-    """The connection was refused or the host is unreachable; ``error`` is the name of the errno, ``ETIMEDOUT`` for no answer."""
+    """The connection was refused or the host unreachable; ``error`` names the errno, ``ETIMEDOUT`` for no answer."""
 
     error: str
 

@@ -151,7 +151,7 @@ CALLED_REASON = "A-ASSOCIATE-RJ: called AE title not recognized (result 1, sourc
         ),
         (
             visit(BUSY),
-            "silent",
+            "guarded",
             "A-ASSOCIATE-RJ: local limit exceeded (result 2, source 3, reason 2), transient",
             "dicom",
         ),

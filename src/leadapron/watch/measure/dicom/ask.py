@@ -22,7 +22,8 @@ from leadapron.kernel.errors import (
     TimedOut,
     WireError,
 )
-from leadapron.watch.measure.count import Budget, count
+from leadapron.watch.measure.count.inquiry import Budget
+from leadapron.watch.measure.count.plan import count
 from leadapron.watch.measure.count.query import (
     Answer,
     ImageAnswer,

@@ -154,8 +154,8 @@ class _TlsLine(asyncio.Protocol):
             return
         if isinstance(exc, ssl.SSLError):
             _settle(self._result, Touched(_handshake_ended(exc, self._wanted.seen), None, 0, True))
-        elif self._wanted.seen and exc is None and not self._touch.answered:
-            # Some stacks just close on a client that came without a certificate.
+        elif self._wanted.seen and not self._touch.answered:
+            # Some stacks just close on a client that came without a certificate; or their alert is lost to a RST.
             _settle(self._result, Touched(TlsFailed("closed after the handshake", True), None, 0, True))
         else:
             self._touch.ended(End.RESET if isinstance(exc, ConnectionError) else End.PEER_CLOSED)

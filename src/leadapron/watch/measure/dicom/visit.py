@@ -41,6 +41,8 @@ from leadapron.watch.measure.model import (
 from leadapron.wire.aio.swarm import Swarm
 
 TLS_FIRST: Final = frozenset((2762, 443, 8443, 8043))  # registered for DICOM over TLS; HTTPS by custom
+TRANSIENT: Final = 2  # A-ASSOCIATE-RJ result "rejected-transient": congestion, local limits
+BUSY_PAUSES_S: Final = (1.0, 3.0)  # before asking a busy server again, twice at most
 CALLED_NOT_RECOGNIZED: Final = (1, 7)  # A-ASSOCIATE-RJ source and reason, PS3.8 Table 9-21
 
 
@@ -125,7 +127,9 @@ class Visit:
         if not self.attempts:
             return False
         outcome = self.attempts[-1].outcome
-        return self._countable(outcome) or self._other_title(outcome) or self._may_be_tls(outcome)
+        return (
+            self._countable(outcome) or self._other_title(outcome) or self._may_be_tls(outcome) or self._busy(outcome)
+        )
 
     def measurement(self) -> Measurement:
         return Measurement(
@@ -147,6 +151,9 @@ class Visit:
             and isinstance(outcome, Accepted)
             and any(model in outcome.contexts for model in proposal.QUERY_MODELS)
         )
+
+    def _busy(self, outcome: object) -> bool:
+        return isinstance(outcome, Rejected) and outcome.result == TRANSIENT
 
     def _other_title(self, outcome: object) -> bool:
         return isinstance(outcome, Rejected) and (outcome.source, outcome.reason) == CALLED_NOT_RECOGNIZED
@@ -181,20 +188,33 @@ async def deepen(visit: Visit, swarm: Swarm, progress: Progress) -> None:
             visit.connections += touched.connected  # no TLS either: the plain attempt says what there is
         else:
             visit.add(touched, "tls", first.called, first.calling, tls)
+    for pause in BUSY_PAUSES_S:
+        last = visit.attempts[-1]
+        if not visit._busy(last.outcome):
+            break
+        await asyncio.sleep(pause)
+        visit.attempts.pop()  # what a busy server says later replaces it
+        await _again(visit, swarm, last.transport, last.called)
     for called in options.called_titles(visit.port)[1:]:
         last = visit.attempts[-1]
         if not visit._other_title(last.outcome):
             break
         await asyncio.sleep(options.pause)
-        if last.transport == "tls":
-            touched, tls = await _touch_tls(visit, called, last.calling)
-        else:
-            touched, tls = await _touch_plain(visit, swarm, called, last.calling), None
-        visit.add(touched, last.transport, called, last.calling, tls)
+        await _again(visit, swarm, last.transport, called)
     accepted = next((a for a in visit.attempts if visit._countable(a.outcome)), None)
     if accepted is not None:
         await asyncio.sleep(options.pause)
         await count_endpoint(visit, accepted, progress)
+
+
+async def _again(visit: Visit, swarm: Swarm, transport: Transport, called: str) -> None:
+    """One more attempt over the transport that answered."""
+    calling, tls = visit.options.calling[0], None
+    if transport == "tls":
+        touched, tls = await _touch_tls(visit, called, calling)
+    else:
+        touched = await _touch_plain(visit, swarm, called, calling)
+    visit.add(touched, transport, called, calling, tls)
 
 
 async def _touch_plain(visit: Visit, swarm: Swarm, called: str, calling: str) -> Touched:

@@ -6,9 +6,9 @@ it told more.
 
 Choices that could have been made otherwise:
 
-- *A transient rejection is not a guard.* Congestion and local limits say that the server was busy, not that it turns
-  strangers away. ``guarded`` would tell a clinic that it is safe, and would end an open exposure. It counts as
-  ``silent``, with the rejection as its reason and ``conclusive`` False: ask again.
+- *A transient rejection is a guard that proves nothing.* It turned us away, so it is ``guarded`` by the word; but
+  congestion and local limits say that the server was busy, not that it knows us for strangers. The reason says so,
+  ``conclusive`` is False, and no exposure ends by it: ask again.
 - *A decoy outranks an exposure.* Dicompot answers queries with public images; counted, they would be patients.
 - *Hanging up is silence.* Who connects and closes without an answer may filter addresses, may be something else.
 - *Broken DICOM is no archive.* One octet in 65,536 of noise begins like an answer of ours, and one oddity is no decoy.
@@ -214,7 +214,7 @@ TABLE: Final[tuple[Row, ...]] = (
     Row(Accepted, "no service is accepted", _serves_nothing, "guarded", _nothing_accepted),
     Row(Accepted, "all that was asked was refused", _all_was_refused, "guarded", _refused_reason),
     Row(Accepted, "else", _always, "open", _open_reason),
-    Row(Rejected, "transient (result 2)", _is_transient, "silent", _rejected_reason, conclusive=False),
+    Row(Rejected, "transient (result 2)", _is_transient, "guarded", _rejected_reason, conclusive=False),
     Row(Rejected, "else", _always, "guarded", _rejected_reason),
     Row(Aborted, "always", _always, "guarded", _aborted_reason),
     Row(TlsFailed, "wants a certificate, no web port", _wants_certificate, "guarded", _certificate_reason),
