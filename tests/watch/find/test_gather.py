@@ -16,7 +16,7 @@ def look_up(name: str) -> list[str]:
 
 async def test_targets_and_files_become_one_set(tmp_path: Path) -> None:
     first, second = tmp_path / "a.txt", tmp_path / "b.xml"
-    first.write_text("10.0.0.0/30\npacs.example.org:104 gone.example.org\n")
+    first.write_text("10.0.0.0/30 127.0.0.1:9101\npacs.example.org:104 gone.example.org\n")
     second.write_text(
         '<nmaprun><host><address addr="10.0.0.1" addrtype="ipv4"/><ports>'
         + "".join(f'<port protocol="tcp" portid="{port}"><state state="open"/></port>' for port in (4242, 9100, 9101))
@@ -27,7 +27,7 @@ async def test_targets_and_files_become_one_set(tmp_path: Path) -> None:
         *("10.0.0.0", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.5", "127.0.0.1", "2001:db8::5"),
     ]
     assert found.targets.ports_of("10.0.0.1") == ((4242,), True)
-    assert found.targets.ports_of("127.0.0.1") == ((9100,), False), "who names a port means it"
+    assert found.targets.ports_of("127.0.0.1") == ((9100, 9101), False), "who names a port means it"
     assert found.targets.names_of("2001:db8::5") == ("pacs.example.org",)
     assert found.unresolved == {"gone.example.org": "the name has no usable address"}
     (note,) = found.notes
