@@ -40,11 +40,11 @@ class Calendar:
     def run(self, value: bytes) -> tuple[int, int]:
         """The studies of a StudyDate as asked (single or range), as a half-open run of numbers.
 
-        Bounds are compared as text, as most servers do: a bound that is no date still cuts.
+        Bounds are compared as text, as most servers do: a bound that is no date, or only its beginning, still cuts.
         """
         low, high = range_of(value)
         day_from = bisect_left(self._texts, low) if low else 0
-        day_to = bisect_right(self._texts, high) if high else len(self._texts)
+        day_to = bisect_right(self._texts, high.ljust(8, b"9")) if high else len(self._texts)
         return (int(self.starts[day_from]), int(self.starts[day_to])) if day_from < day_to else (0, 0)
 
     def days_of(self, studies: Indices) -> Indices:

@@ -26,6 +26,11 @@ class FragileTalk(DicomTalk):
 
     def begin(self) -> None:
         if self.station.seen.open_now > 1:
+            # The end of the earlier one may have arrived with this one's beginning: look when both are read.
+            self.link.call_later(0, self._alone)
+
+    def _alone(self) -> None:
+        if self.station.seen.open_now > 1:
             self._crash("two connections at once")
 
     def hear(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -25,8 +26,9 @@ class Service(Struct, frozen=True):
     hangs_up: bool = True
 
 
-_PAGE = b"<html><head><title>Router</title></head><body>Please log in.</body></html>"
-_EXPLORER = b'{"ApiVersion":22,"DicomAet":"ORTHANC","DicomPort":4242,"Name":"Orthanc","Version":"1.12.4"}'
+_METHOD: Final = re.compile(rb"[A-Z]{1,8}($| )")
+_PAGE: Final = b"<html><head><title>Router</title></head><body>Please log in.</body></html>"
+_EXPLORER: Final = b'{"ApiVersion":22,"DicomAet":"ORTHANC","DicomPort":4242,"Name":"Orthanc","Version":"1.12.4"}'
 
 
 def _page(status: bytes, body: bytes, kind: bytes) -> bytes:
@@ -97,7 +99,7 @@ class HttpTalk(Talk):
 
     def hear(self, data: bytes) -> None:
         self._said = (self._said + data)[:4096]
-        if not self._said[:4].strip(b"\r\n").isalpha():
+        if not _METHOD.match(self._said):
             self._end(b"400 Bad Request", b"<html><body><h1>400 Bad Request</h1></body></html>", b"text/html")
         elif b"\r\n\r\n" in self._said:
             if self._orthanc:
@@ -135,12 +137,12 @@ class TarpitTalk(Talk):
 
 
 class RandomTalk(Talk):
-    """Noise: some hundred random octets for every word; the same ones for the same ``noise``."""
+    """Noise: some hundred random octets for every word; the same ones at the same address for the same ``noise``."""
 
     __slots__ = ("_random",)
 
     def begin(self) -> None:
-        self._random = random.Random(int(self.station.options.get("noise", 0)))
+        self._random = random.Random(f"{self.station.options.get('noise', 0)} {self.link.local[0]}")
 
     def hear(self, data: bytes) -> None:
         self.link.send(self._random.randbytes(self._random.randint(1, 600)))
@@ -166,7 +168,7 @@ PERSONAS = (
         family=_FAMILY,
         summary="a web server behind TLS",
         verdicts=("other",),
-        talk=over_tls(HttpTalk, client_certificate=False),
+        talk=over_tls(HttpTalk, alerts=True),
         transport="tls",
     ),
     Persona(

@@ -68,7 +68,8 @@ class Answers(Struct, frozen=True, kw_only=True):
     answers, and then never a word. ``pause_s``: between two answers. ``wrong_message_id``: responses belong to no
     request. ``mangle``: spoils each identifier. ``one_pdu``: command and identifier share a PDU.
 
-    ``store_status``, ``move_status``, ``get_status``: what those requests are answered with.
+    ``store_status``, ``move_status``, ``get_status``: what those requests are answered with. Nothing is kept of what is
+    stored, and nothing can be retrieved: made-up studies have no pixels.
     """
 
     limit: int = 0
@@ -97,7 +98,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     mangle: Callable[[bytes], bytes] | None = None
     store_status: int = 0
     move_status: int = 0xA801
-    get_status: int = 0
+    get_status: int = 0xA702
 
 
 OPTIONS = frozenset((*Door.__struct_fields__, *Answers.__struct_fields__)) - {

@@ -13,20 +13,22 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 from leadapron.lab.server.station import Station
 from leadapron.wire.aio.swarm import Conversation, End, Link
 
-_CHUNK = 64 * 1024
+_CHUNK: Final = 64 * 1024
+_NOT_TLS: Final = b"\x15\x03\x03\x00\x02\x02\x0a"  # RFC 8446 §6: alert, fatal, unexpected message
 
 
 class TlsTalk(Conversation):
     """The server's side of TLS; ``inner`` speaks inside of it."""
 
-    __slots__ = ("_engine", "_incoming", "_inner", "_outgoing", "_ready", "_wire", "link")
+    __slots__ = ("_alerts", "_engine", "_incoming", "_inner", "_outgoing", "_ready", "_wire", "link")
 
-    def __init__(self, context: ssl.SSLContext, inner: Conversation) -> None:
+    def __init__(self, context: ssl.SSLContext, inner: Conversation, alerts: bool) -> None:
+        self._alerts = alerts
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._engine = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._inner = inner
@@ -50,7 +52,9 @@ class TlsTalk(Conversation):
         except ssl.SSLWantReadError:
             self._flush()
         except ssl.SSLError:
-            self._flush()  # the alert that says why
+            self._flush()  # the alert that says why; OpenSSL has none for what is no TLS at all
+            if self._alerts and not self._ready and data[0] != 0x16:
+                self.link.send(_NOT_TLS)
             self.link.close()
 
     def _flush(self) -> None:
@@ -104,12 +108,15 @@ class _TlsWire:
 
 
 def over_tls(
-    inner: Callable[[Station], Conversation], *, client_certificate: bool
+    inner: Callable[[Station], Conversation], *, client_certificate: bool = False, alerts: bool = False
 ) -> Callable[[Station], Conversation]:
-    """The same conversation over TLS; with ``client_certificate`` only for those whom the lab's authority knows."""
+    """The same conversation over TLS; with ``client_certificate`` only for those whom the lab's authority knows.
+
+    Who does not speak TLS is hung up on, as OpenSSL does it, or told so by an alert (``alerts``), as others do.
+    """
 
     def talk(station: Station) -> Conversation:
-        return TlsTalk(server_context(client_certificate), inner(station))
+        return TlsTalk(server_context(client_certificate), inner(station), alerts)
 
     return talk
 
