@@ -34,7 +34,8 @@ async def connect(
     sock = await _connect(host, port, timeouts.connect)
     connection = Connection(sock, timeouts, limits)
     try:
-        async with asyncio.timeout(timeouts.tls):
+        # Without TLS nothing is waited for on the network, so there is nothing to bound.
+        async with asyncio.timeout(timeouts.tls if tls is not None else None):
             await open_connection(connection, sock, tls, server_name or host, timeouts)
     except TimeoutError:
         sock.close()
@@ -62,6 +63,7 @@ async def open_connection(
 
 async def _connect(host: str, port: int, seconds: float) -> socket.socket:
     failure: Exception = ConnectionLost("the host name has no address", "EAI_NODATA")
+    sock: socket.socket | None = None
     try:
         async with asyncio.timeout(seconds):
             for family, kind, protocol, _, address in await _resolve(host, port):
@@ -72,16 +74,35 @@ async def _connect(host: str, port: int, seconds: float) -> socket.socket:
                 except OSError as error:
                     sock.close()
                     failure = fault(error, "connecting")
+                except asyncio.CancelledError:
+                    if not _stands(sock):
+                        sock.close()
+                    raise
                 except BaseException:
                     sock.close()
                     raise
                 else:
                     return sock
     except TimeoutError:
+        if sock is not None and _stands(sock):
+            return sock  # it was there in time; our own loop was late
         raise TimedOut("the connection", seconds) from None
+    except asyncio.CancelledError:
+        if sock is not None:
+            sock.close()
+        raise
     except OSError as error:
         raise fault(error, "name resolution") from None
     raise failure
+
+
+def _stands(sock: socket.socket) -> bool:
+    """Whether a connect that was given up has succeeded all the same."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 async def _resolve(host: str, port: int) -> list[AddressInfo]:

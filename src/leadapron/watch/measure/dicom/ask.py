@@ -220,7 +220,7 @@ async def count_endpoint(visit: Visit, attempt: Attempt, progress: Progress) -> 
         outcome = await count(
             ask,
             Budget(max_requests=max(1, options.max_requests - visit.requests), seconds=options.patience),
-            depth=options.depth,
+            depth="estimate" if options.depth == "estimate" else "count",
             clock=visit.clock,
             progress=lambda studies: progress(visit.address, visit.port, studies),
         )

@@ -12,7 +12,7 @@ import errno
 import hashlib
 import socket
 import ssl
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from leadapron.watch.measure.dicom.touch import Touch, Touched
 from leadapron.watch.measure.model import (
@@ -140,8 +140,7 @@ class _TlsLine(asyncio.Protocol):
     # the transport tells
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclasses
         self.tls = _describe(transport.get_extra_info("ssl_object"))
         self._touch.opened(self)
 
