@@ -1,7 +1,8 @@
 """The command ``leadapron``: a thin root that loads a command only when it is called.
 
-``leadapron --help`` has to come at once, so nothing of the wings is imported before a command is chosen; the summaries below are all that the root knows. Exit codes: 0 done; 1 our failure; 2 wrong usage, configuration
-or scope; 3 done, and something is at or above ``--fail-on``; 130 stopped by the user.
+``leadapron --help`` has to come at once, so nothing of the wings is imported before a command is chosen; the summaries
+below are all that the root knows. Exit codes: 0 done; 1 our failure; 2 wrong usage, configuration or scope; 3 done, and
+something is at or above ``--fail-on``; 130 stopped by the user.
 """
 
 from __future__ import annotations

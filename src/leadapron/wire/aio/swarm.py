@@ -160,6 +160,19 @@ class Link:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RST)
             self._finish(End.CLOSED)
 
+    def detach(self) -> socket.socket:
+        """Hand the connected socket over to somebody else (TLS, say); the link is gone, ``ended`` is not called."""
+        sock = self._sock
+        if sock is None:
+            raise ValueError("the link is gone already")
+        self._sock = None
+        self._out = None
+        self._deadline = 0.0
+        fd = sock.fileno()
+        del self._swarm._links[fd]
+        self._swarm._epoll.unregister(fd)
+        return sock
+
     def _finish(self, end: End) -> None:
         sock = self._sock
         if sock is None:
