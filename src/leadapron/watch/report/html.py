@@ -154,6 +154,7 @@ def _environment() -> Environment:
         "counted": text.counted,
         "software": text.software,
         "severities": table.severities,
+        "what": table.what,
         "why": table.why,
         "attempts": visit.attempts,
         "asked": visit.load,

@@ -34,8 +34,8 @@ KEEP = 5_000
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """The circumstances of a scan. ``number`` None where it was not saved; times ISO 8601 UTC; ``options`` and
-    ``scope`` as they were stored with it."""
+    """The circumstances of a scan. ``number`` None where it was not saved; times ISO 8601 UTC; ``scope`` in brief, as
+    it was stored with the scan; None on loopback."""
 
     number: int | None
     state: str
@@ -44,7 +44,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     finished_at: str | None
     authorised_by: str | None
     scope: dict[str, Any] | None
-    options: dict[str, Any]
+    depth: str | None = None
 
 
 class Endpoint(Struct, frozen=True):

@@ -1,21 +1,19 @@
 """The table on the terminal: one line an endpoint, what matters first.
 
-At 80 columns it holds where, verdict, studies, images and software; wider terminals get patients, then findings, then
-why. Columns are dropped whole and never squeezed into each other, and a line never wraps, because a person scans down
-a column. Strings of peers come through ``text.clean`` into ``rich.text.Text``, which reads no markup.
+At 80 columns it holds where, verdict, studies, images and software; wider terminals get patients, then the gravest
+finding, then why. Strings of peers come through ``text.clean`` into ``rich.text.Text``, which reads no markup.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from leadapron.watch.measure.record import SEVERITIES, EndpointRecord, Verdict
+from leadapron.watch.measure.record import SEVERITIES, EndpointRecord, Exposed, Verdict
 from leadapron.watch.report import text
+from leadapron.watch.report.columns import Column, lay_out
 
 # Colour says nothing that the word beside it does not.
 STYLES: dict[Verdict, str] = {
@@ -28,61 +26,70 @@ STYLES: dict[Verdict, str] = {
     "closed": "dim",
     "failed": "cyan",
 }
+_ENDPOINT = 21  # 255.255.255.255:65535; only longer ones, of IPv6, are shortened
+_WHOLE_FROM = 120  # from this width on they aren't
+_SOFTWARE = 14
+_WHY = 30
 
-# From this width of the terminal on, a column is shown.
-_PATIENTS_FROM = 90
-_FINDING_FROM = 118
-_WHY_FROM = 150
 
-
-def endpoint_table(records: Sequence[EndpointRecord], width: int, left_out: Iterable[Verdict] = ()) -> RenderableType:
+def endpoint_table(
+    records: Sequence[EndpointRecord], width: int, left_out: Mapping[Verdict, int] | None = None
+) -> RenderableType:
     """Records, in the order given, as a table that fits ``width`` columns.
 
-    ``left_out`` are the verdicts of those that are not shown; a line below says how many of which they are.
+    ``left_out``: how many of which verdict are not shown, for a line below the table.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), show_edge=False)
-    table.add_column("endpoint", no_wrap=True, min_width=_longest(records))
-    table.add_column("verdict", no_wrap=True, min_width=7)
-    if width >= _PATIENTS_FROM:
-        table.add_column("patients", justify="right", no_wrap=True, min_width=8)
-    table.add_column("studies", justify="right", no_wrap=True, min_width=7)
-    table.add_column("images", justify="right", no_wrap=True, min_width=6)
-    if width >= _FINDING_FROM:
-        table.add_column("findings", no_wrap=True)
-    table.add_column("software", no_wrap=True, overflow="ellipsis")
-    if width >= _WHY_FROM:
-        table.add_column("why", no_wrap=True, overflow="ellipsis")
-    for record in records:
-        table.add_row(*_cells(record, width))
-    rest = [verdict for verdict in left_out]
-    if not rest:
-        return table
-    counts = text.listing([f"{text.number(rest.count(v))} {v}" for v in STYLES if v in rest])
-    return Group(table, Text(f"and {text.number(len(rest))} more: {counts}. --format csv lists them all", style="dim"))
-
-
-def _longest(records: Sequence[EndpointRecord]) -> int:
-    """The width of the longest endpoint, up to that of a full IPv4 one: only IPv6 addresses may be cut."""
-    return min(21, max((len(text.endpoint(record.address, record.port)) for record in records), default=8))
-
-
-def _cells(record: EndpointRecord, width: int) -> list[Text]:
-    exposed = record.exposed
-    where = text.endpoint(text.clean(record.address), record.port)
-    cells = [
-        Text(where + (" tls" if record.transport == "tls" else "")),
-        Text(record.verdict, style=STYLES[record.verdict]),
+    columns = [
+        Column(header="endpoint", cells=[Text(place(record, width)) for record in records], least=_ENDPOINT),
+        Column(header="verdict", cells=[Text(record.verdict, style=STYLES[record.verdict]) for record in records]),
+        _counts("patients", records, lambda exposed: exposed.patients, optional=True),
+        _counts("studies", records, lambda exposed: exposed.studies),
+        _counts("images", records, lambda exposed: exposed.images),
+        Column(header="findings", cells=[Text(gravest(record)) for record in records], optional=True),
+        Column(header="software", cells=[Text(what(record)) for record in records], least=_SOFTWARE),
+        Column(header="why", cells=[Text(why(record), style="dim") for record in records], least=_WHY, optional=True),
     ]
-    if width >= _PATIENTS_FROM:
-        cells.append(Text(text.counted(exposed.patients, exposed) if exposed else ""))
-    cells.append(Text(text.counted(exposed.studies, exposed) if exposed else ""))
-    cells.append(Text(text.counted(exposed.images, exposed) if exposed else ""))
-    if width >= _FINDING_FROM:
-        cells.append(Text(severities(record)))
-    cells.append(Text(text.software(record) or (record.service if record.service != "dicom" else "")))
-    if width >= _WHY_FROM:
-        cells.append(Text(text.clean(why(record)), style="dim"))
-    return cells
+    table = lay_out(columns, width)
+    if not left_out:
+        return table
+    counts = text.listing([f"{text.number(count)} {verdict}" for verdict, count in left_out.items()])
+    more = text.number(sum(left_out.values()))
+    return Group(table, Text(f"and {more} more: {counts}. --format csv lists them all.", style="dim"))
+
+
+def _counts(
+    header: str,
+    records: Sequence[EndpointRecord],
+    value: Callable[[Exposed], int | None],
+    *,
+    optional: bool = False,
+) -> Column:
+    cells = [Text(text.counted(value(record.exposed), record.exposed) if record.exposed else "") for record in records]
+    return Column(header=header, cells=cells, justify="right", optional=optional)
+
+
+def place(record: EndpointRecord, width: int) -> str:
+    """``127.1.0.5:11112``, marked where it is reached over TLS. A long address is shortened in its middle, so that its
+    port is always there."""
+    where = text.endpoint(text.clean(record.address), record.port)
+    if len(where) > _ENDPOINT and width < _WHOLE_FROM and "]" in where:
+        tail = where[where.rindex("]") :]
+        where = f"{where[: _ENDPOINT - len(tail) - 1]}…{tail}"
+    return f"{where} TLS" if record.transport == "tls" else where
+
+
+def what(record: EndpointRecord) -> str:
+    """The software, or else which other service answers there."""
+    return text.software(record) or ("" if record.service in ("dicom", "unknown") else text.clean(record.service))
+
+
+def gravest(record: EndpointRecord) -> str:
+    """``critical +5``: the gravest finding and how many more there are."""
+    if not record.findings:
+        return ""
+    worst = min((finding.severity for finding in record.findings), key=SEVERITIES.index)
+    more = len(record.findings) - 1
+    return f"{worst} +{more}" if more else worst
 
 
 def severities(record: EndpointRecord) -> str:
@@ -94,4 +101,4 @@ def severities(record: EndpointRecord) -> str:
 def why(record: EndpointRecord) -> str:
     """Why the verdict or the count is as it is, in the words of the record."""
     note = record.exposed.note if record.exposed else None
-    return "; ".join(part for part in (record.reason, note) if part)
+    return text.clean("; ".join(part for part in (record.reason, note) if part))

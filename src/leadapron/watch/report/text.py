@@ -32,10 +32,8 @@ def quantity(value: int, one: str, many: str | None = None) -> str:
     return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
-def counted(value: int | None, exposed: Exposed | None) -> str:
-    """A count with what is to be known about it; empty where nothing was counted."""
-    if exposed is None:
-        return ""
+def counted(value: int | None, exposed: Exposed) -> str:
+    """One of the counts in ``exposed`` with what is to be known about it."""
     if value is None:
         return UNKNOWN
     return bound_mark(exposed) + number(value)

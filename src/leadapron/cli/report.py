@@ -1,0 +1,262 @@
+"""``leadapron report``: an earlier scan again, judged by the rules of today.
+
+What is stored is the measurement; verdicts and findings are computed from it each time, so a rule that was added since
+shows in old scans too. Where that changed nothing, the totals are those of the scan; where it did, they are added up
+anew, and a line on stderr says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from leadapron.kernel.errors import Failure, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from leadapron.watch.measure.model import Measurement
+    from leadapron.watch.measure.record import EndpointRecord, Summary
+    from leadapron.watch.report.model import Facts
+    from leadapron.watch.track.store import Scan, Store
+
+FORMATS = ("table", "jsonl", "json", "csv")
+FILE_WIDTH = 160  # of a table that goes to a file
+
+
+@click.command(name="report", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.argument("number", type=click.IntRange(min=1), required=False, metavar="[SCAN]")
+@click.option("--list", "list_", is_flag=True, help="List the scans there are.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="What goes to stdout. [default: table; nothing with --report alone]",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the results there instead of to stdout.",
+)
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Write the report as one HTML page.",
+)
+@click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
+def command(
+    number: int | None, list_: bool, format_: str | None, output: Path | None, page: Path | None, data: str | None
+) -> None:
+    """Show an earlier scan again, or write its report.
+
+    SCAN is its number, as --list shows it; without one it is the latest.
+
+    \b
+    leadapron report --list
+    leadapron report 3 --report report.html
+    leadapron report --format csv --output latest.csv
+    """
+    if list_ and (number or format_ or page):
+        raise click.UsageError("--list shows all scans as a table; it goes with --output and --data alone.")
+    with _store(data) as store:
+        if list_:
+            _list(store, output)
+            return
+        scan = store.scan(number) if number else store.latest()
+        if scan is None:
+            raise UsageError(f"there is no scan in {store.name} yet. `leadapron scan TARGET` makes one")
+        reading = Reading(store, scan)
+        if page is not None:
+            write_page(page, facts_of(scan), reading)
+        if format_ is not None or output is not None or page is None:
+            reading = Reading(store, scan)
+            write_results(format_ or "table", output, facts_of(scan), reading)
+    if reading.changed and scan.summary is not None:
+        print(
+            f"{reading.changed:,} of the verdicts or counts are other than when this was scanned: the rules have "
+            "changed. Totals are added up anew; an archive behind doors at several addresses may count for each.",
+            file=sys.stderr,
+        )
+
+
+class Reading:
+    """A stored scan read once, judged anew. ``summary`` is right when ``pairs`` came to its end."""
+
+    def __init__(self, store: Store, scan: Scan) -> None:
+        from leadapron.watch.scan.totals import Totals
+
+        self._store, self._scan = store, scan
+        self._totals = Totals()
+        self.changed = 0  # endpoints that are judged otherwise than when they were scanned
+
+    def pairs(self) -> Iterator[tuple[Measurement, EndpointRecord]]:
+        """Measurement and record of each sighting, in the order of observation."""
+        from leadapron.watch.measure.judge import record as judged
+
+        for sighting in self._store.sightings(self._scan.id):
+            record = judged(sighting.measurement)
+            self.changed += (record.verdict, record.exposed) != (sighting.record.verdict, sighting.record.exposed)
+            self._totals.add(record, None)
+            yield sighting.measurement, record
+
+    def summary(self) -> Summary:
+        """The scan's own summary if nothing is judged otherwise now, else one that is added up anew."""
+        stored = self._scan.summary
+        if stored is not None and not self.changed:
+            return stored
+        closed = self._scan.tally.get("closed", 0) if stored is None else stored.endpoints.get("closed", 0)
+        return self._totals.summary(
+            targets=0 if stored is None else stored.targets,
+            closed=closed,
+            elapsed_s=0.0 if stored is None else stored.elapsed_s,
+        )
+
+
+def facts_of(scan: Scan) -> Facts:
+    """What the report's head says."""
+    from leadapron.watch.report.model import Facts
+
+    options = scan.start.options.get("options")
+    return Facts(
+        number=scan.id,
+        state=scan.state,
+        targets=scan.start.targets,
+        started_at=scan.started_at,
+        finished_at=scan.finished_at,
+        authorised_by=scan.start.authorised_by,
+        scope=scan.start.scope,
+        depth=options.get("depth") if isinstance(options, dict) else None,
+    )
+
+
+def write_page(path: Path, facts: Facts, reading: Reading) -> None:
+    """Write the HTML report. The file is there whole or not at all."""
+    from leadapron.watch.report.html import render
+    from leadapron.watch.report.model import collect
+
+    write_file(path, [render(collect(facts, reading.pairs(), reading.summary))])
+
+
+def write_results(format_: str, output: Path | None, facts: Facts, reading: Reading) -> None:
+    """Write the results to ``output``, or to stdout."""
+    if format_ == "table":
+        _table(output, facts, reading)
+        return
+    records = (record for _, record in reading.pairs())
+    lines = _lines(format_, records, reading.summary)
+    _print(lines) if output is None else write_file(output, lines)
+
+
+def _lines(format_: str, records: Iterable[EndpointRecord], summarise: Callable[[], Summary]) -> Iterator[str]:
+    from leadapron.watch.report import csv, jsonl
+
+    if format_ == "csv":
+        return csv.rows(records)
+    return jsonl.lines(records, summarise) if format_ == "jsonl" else jsonl.document(records, summarise)
+
+
+def _table(output: Path | None, facts: Facts, reading: Reading) -> None:
+    from leadapron.watch.report.model import collect
+    from leadapron.watch.report.terminal import show
+
+    report = collect(facts, reading.pairs(), reading.summary)
+    with _console(output) as console:
+        show(report, console)
+
+
+def _list(store: Store, output: Path | None) -> None:
+    from leadapron.watch.report.scans import scans_table
+
+    scans = store.scans()
+    if not scans:
+        raise UsageError(f"there is no scan in {store.name} yet. `leadapron scan TARGET` makes one")
+    with _console(output) as console:
+        console.print(scans_table(scans, store.verdicts(), console.width))
+
+
+@contextlib.contextmanager
+def _console(output: Path | None) -> Iterator[Console]:
+    """A console on stdout, or one whose text goes to a file at the end."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    like = Console(highlight=False)
+    if output is None and like.is_terminal:
+        yield like
+        return
+    console = Console(file=text, width=like.width if output is None else FILE_WIDTH, highlight=False)
+    yield console
+    lines = [line.rstrip() + "\n" for line in text.getvalue().splitlines()]  # columns are padded with spaces
+    _print(lines) if output is None else write_file(output, lines)
+
+
+def _print(pieces: Iterable[str]) -> None:
+    """Write to stdout, to its last octet. A reader that went away is no error of ours, a full disk is one to name."""
+    try:
+        sys.stdout.writelines(pieces)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Failure(f"cannot write to standard output: {error.strerror or type(error).__name__}") from error
+
+
+def write_file(path: Path, pieces: Iterable[str]) -> None:
+    """Write ``pieces`` as UTF-8. A regular file is replaced when all is written, so nobody sees half of it; a device or
+    a pipe is written to. Raises ``Failure`` with what to do next."""
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(pieces)
+            return
+        _replace(path, pieces)
+    except OSError as error:
+        raise Failure(
+            f"cannot write {path}: {error.strerror or type(error).__name__}. Free some space or choose another place"
+        ) from error
+
+
+def _replace(path: Path, pieces: Iterable[str]) -> None:
+    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)  # mkstemp's 0600 would surprise who shares the file
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+@contextlib.contextmanager
+def _store(data: str | None) -> Iterator[Store]:
+    """Open what there is; a place without scans is not made one by looking."""
+    from leadapron.kernel.config import Settings, load
+    from leadapron.kernel.paths import DATABASE, default_data_dir
+    from leadapron.watch.track.store import Store
+
+    settings = load(Settings)
+    location: str | Path
+    if data is None and settings.database_url is not None:
+        location = settings.database_url
+    else:
+        chosen = data if data is not None else settings.data
+        location = Path(chosen).expanduser() if chosen is not None else default_data_dir()
+        if not (location / DATABASE).exists():
+            raise UsageError(f"there is no scan in {location} yet. `leadapron scan TARGET` makes one")
+    with Store.open(location) as store:
+        yield store
