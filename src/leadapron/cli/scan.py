@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from leadapron.cli.report import FORMATS
+
 if TYPE_CHECKING:
     from leadapron.watch.measure.model import Measurement
     from leadapron.watch.measure.record import EndpointRecord, Summary
     from leadapron.watch.scan.run import Prepared, ScanRequest
 
-FORMATS = ("table", "jsonl", "json", "csv")
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 DEPTHS = ("touch", "capabilities", "count", "estimate")
 DEFAULT_PORTS = "104,11112,4242,2761,2762 and the web ones"

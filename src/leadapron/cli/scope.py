@@ -9,32 +9,46 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from leadapron.watch.scope import Entry, Scope
 
-app = typer.Typer(no_args_is_help=True, help="Say what may be scanned, on whose word, and until when.")
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_RATE = click.FloatRange(min=0, min_open=True)
 
-Texts = Annotated[list[str] | None, typer.Option(help="Address, block, range or host name; may be given again.")]
+
+@click.group(name="scope", context_settings=_SETTINGS)
+def command() -> None:
+    """Say what may be scanned, on whose word, and until when."""
 
 
-@app.command("new")
+@command.command("new")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--include", multiple=True, metavar="TEXT", help="Address, block, range or host name; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="TEXT", help="The same, kept out whatever is included.")
+@click.option("--authorised-by", help="Who allows the scan: a person with the right to.")
+@click.option("--contact", help="Whom to ask or call when something goes wrong.")
+@click.option("--until", metavar="DATE", help="Last day on which it holds: 2027-01-31.")
+@click.option("--reason", help="What the scan is for.")
+@click.option("--rate", type=_RATE, metavar="N", help="Upper bound of connections a second, overall.")
+@click.option("--network-rate", type=_RATE, metavar="N", help="The same for each /24 (IPv6: /56).")
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 def new(
-    file: Annotated[Path, typer.Argument(help="The scope file to write.")],
-    include: Texts = None,
-    exclude: Texts = None,
-    authorised_by: Annotated[str | None, typer.Option(help="Who allows the scan: a person with the right to.")] = None,
-    contact: Annotated[str | None, typer.Option(help="Whom to ask or call when something goes wrong.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day on which it holds: 2027-01-31.")] = None,
-    reason: Annotated[str | None, typer.Option(help="What the scan is for.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Upper bound of connections a second, overall.")] = None,
-    network_rate: Annotated[float | None, typer.Option(help="The same for each /24 (IPv6: /56).")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")] = False,
+    file: Path,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    authorised_by: str | None,
+    contact: str | None,
+    until: str | None,
+    reason: str | None,
+    rate: float | None,
+    network_rate: float | None,
+    force: bool,
 ) -> None:
     """Write a scope file."""
     from leadapron.kernel.clock import SystemClock
@@ -45,7 +59,9 @@ def new(
     if file.exists() and not force:
         raise UsageError(f"{file} exists; choose another name, or overwrite it with --force")
     ask = _Asker(interactive())
-    included = include or ask.many("--include", "What may be scanned (addresses, blocks, names; separated by commas)")
+    included = list(include) or ask.many(
+        "--include", "What may be scanned (addresses, blocks, names; separated by commas)"
+    )
     who = authorised_by or ask.one("--authorised-by", "Who allows it")
     whom = contact or ask.one("--contact", "Whom to ask or call when something goes wrong")
     written = ScopeFile(
@@ -53,7 +69,7 @@ def new(
         contact=whom.strip(),
         valid_until=parse_until(until or ask.one("--until", "Last day on which it holds (2027-01-31)")),
         include=tuple(entry("include", text) for text in included),
-        exclude=tuple(entry("exclude", text) for text in exclude or ()),
+        exclude=tuple(entry("exclude", text) for text in exclude),
         reason=reason,
         rates=Rates(rate, network_rate),
     )
@@ -68,25 +84,24 @@ def new(
         raise UsageError(f"{file} exists; choose another name, or overwrite it with --force") from None
     except OSError as error:
         raise Failure(f"cannot write {file}: {error.strerror}") from None
-    typer.echo(f"wrote {file}; look at it with: leadapron scope show {file}", err=True)
+    click.echo(f"wrote {file}; look at it with: leadapron scope show {file}", err=True)
 
 
-@app.command("show")
-def show(
-    file: Annotated[Path, typer.Argument(help="The scope file to read.")],
-    targets: Annotated[list[str] | None, typer.Argument(metavar="[TARGET]...", help="Is this allowed?")] = None,
-) -> None:
+@command.command("show")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("targets", nargs=-1, metavar="[TARGET]…")
+def show(file: Path, targets: tuple[str, ...]) -> None:
     """Say in words what a scope file allows, and whether each TARGET is allowed and by which line."""
     from leadapron.watch.scope import Scope
 
     scope = Scope.load(file)
     for line in _describe(scope, file):
-        typer.echo(line)
-    for number, target in enumerate(targets or ()):
+        click.echo(line)
+    for number, target in enumerate(targets):
         if not number:
-            typer.echo("")
+            click.echo("")
         for line in _judge(scope, target):
-            typer.echo(line)
+            click.echo(line)
 
 
 def interactive() -> bool:
@@ -96,7 +111,7 @@ def interactive() -> bool:
 
 class _Asker:
     def __init__(self, person: bool) -> None:
-        self._prompt: Callable[..., str] | None = typer.prompt if person else None
+        self._prompt: Callable[..., str] | None = click.prompt if person else None
 
     def one(self, option: str, question: str) -> str:
         if self._prompt is None:

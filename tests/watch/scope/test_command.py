@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from leadapron.cli import scope as command
 from leadapron.kernel.errors import Failure, LeadApronError, UsageError
@@ -18,7 +18,7 @@ FACTS = ["--authorised-by", "Head of IT", "--contact", "it@example.org", "--unti
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(command.app, list(arguments), input=stdin)
+    return CliRunner().invoke(command.command, list(arguments), input=stdin)
 
 
 def words(*arguments: str) -> str:

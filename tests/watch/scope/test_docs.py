@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
-from leadapron.cli.scope import app
+from leadapron.cli.scope import command as app
 from leadapron.watch.scope import Allowed, Rates, Refused, Scope, parse_scope
 
 DOCS = Path(__file__).parents[3] / "docs"

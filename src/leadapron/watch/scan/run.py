@@ -71,6 +71,7 @@ class Prepared(Struct):
     notes: tuple[str, ...]
     location: str
     resumed: int | None = None
+    recorded: frozenset[tuple[str, int]] = frozenset()
 
 
 class _Sink:
