@@ -33,6 +33,12 @@ def error(*arguments: str) -> LeadApronError:
     return result.exception
 
 
+def test_a_rate_is_above_zero(tmp_path: Path) -> None:
+    result = run("new", str(tmp_path / "scope.toml"), "--include", "8.8.8.8", "--rate", "-1", *FACTS)
+    assert (result.exit_code, "not in the range" in result.output) == (2, True)
+    assert not (tmp_path / "scope.toml").exists()
+
+
 def test_new_writes_what_show_reads(tmp_path: Path) -> None:
     path = tmp_path / "house.toml"
     result = run(
@@ -107,7 +113,6 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
         (["--include", "8.8.8.8", *FACTS[:4], "--until", "soon"], "no date"),
         (["--include", "8.8.8.5/24", *FACTS], "bits set"),
         (["--include", "8.8.8.8", "--exclude", "8.8.8", *FACTS], "neither an address"),
-        (["--include", "8.8.8.8", "--rate", "-1", *FACTS], "rate.overall must be"),
         (["--include", "8.8.8.8", *FACTS, "--contact", "  "], "contact is missing"),
     ],
 )
