@@ -214,7 +214,9 @@ class Connection(asyncio.BufferedProtocol):
                 if used:
                     buffer.drop(used)
                     self._deadline = self._loop.time() + self._idle
-                    self._seconds = self._idle
+                    if self._seconds != self._idle:  # the timer moves later by itself, not earlier
+                        self._seconds = self._idle
+                        self._set_timer(self._deadline)
                 if not consumer.done and buffer.compact() < MIN_ROOM:
                     if buffer.size > self.limits.p_data:
                         raise LimitExceeded(f"{len(buffer)} octets, and nothing whole among them")
