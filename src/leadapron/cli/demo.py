@@ -1,0 +1,63 @@
+"""``leadapron demo``: start a simulated street on this machine, scan it, show what stands open."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+POPULATION = "clinic-street"
+TARGETS = "127.1.0.0/24"
+
+
+@click.command(name="demo", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("demo-report.html"),
+    show_default=True,
+    metavar="FILE.html",
+    help="Where to write the report.",
+)
+@click.option("--keep", is_flag=True, help="Leave the street running afterwards, to scan it yourself; Ctrl-C ends it.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.pass_context
+def command(ctx: click.Context, report: Path, keep: bool, quiet: bool) -> None:
+    """See what this is for, in under two minutes.
+
+    Starts about fifty simulated servers on loopback, as they stand in the streets of a town: practices, a hospital, a
+    regional archive, some of them open to everybody. Scans them as a stranger would find them, shows the table, writes
+    the report. Nothing leaves this machine, and every patient is made up or is one of pydicom's test images.
+    """
+    from leadapron.cli.scan import Job
+    from leadapron.lab.process import LabProcess
+    from leadapron.watch.scan.run import ScanRequest
+
+    _say("Starting clinic-street: simulated imaging servers on 127.1.0.0/24, this machine only …")
+    with LabProcess(POPULATION) as lab:
+        up = len(lab.truth())
+        _say(f"{up} servers are up. Scanning them as a stranger would: leadapron scan {TARGETS}\n")
+        code = Job(ScanRequest(targets=(TARGETS,)), report=report, quiet=quiet).run()
+        if code == 130:
+            ctx.exit(code)
+        _say(f"\nOpen {report.absolute().as_uri()} in a browser: what stands open, and how each server is closed.")
+        if keep:
+            _wait()
+        else:
+            _say("The street is gone again. 'leadapron demo --keep' leaves it running for scans of your own.")
+    _say("Your own network: 'leadapron scope new --help', then 'leadapron scan --scope FILE TARGET'.")
+
+
+def _wait() -> None:
+    import signal
+
+    _say(f"The street stays up. Scan it from another terminal: leadapron scan {TARGETS}\nCtrl-C ends it.")
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        _say("")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
