@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from msgspec import structs
+
 from leadapron.kernel.errors import Failure
 from leadapron.lab.archive.generated import GeneratedArchive
 from leadapron.lab.archive.model import Archive
@@ -35,7 +37,8 @@ class Neighbourhood:
 
     ``population``: a shipped one by name, a .toml file, or a ``Population``. ``latency_ms`` delays whatever visitors
     say. ``free_ports``: any free port instead of the ones in the file (tests). ``canary`` stands in every text
-    attribute of every made-up study. Raises UsageError for the file, Failure for what the machine refuses.
+    attribute of every made-up study and in error comments. Raises UsageError for the file, Failure for what the machine
+    refuses.
     """
 
     def __init__(
@@ -115,10 +118,12 @@ class Neighbourhood:
             if negotiator is None:
                 negotiator = self._negotiators[resident.door] = Negotiator(resident.door)
         options = dict(resident.options)
+        answers = resident.answers
         if resident.plan is not None and resident.plan.canary:
             options["canary"] = resident.plan.canary
+            answers = structs.replace(answers, error_comment=resident.plan.canary)
         delay = self._delay(float(options.get("latency_ms", self._latency_ms)))
-        return Station(negotiator, resident.answers, self._archive(resident), delay, options)
+        return Station(negotiator, answers, self._archive(resident), delay, options)
 
     def _delay(self, milliseconds: float) -> DelayLine | None:
         if milliseconds <= 0:

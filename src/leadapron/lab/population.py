@@ -20,7 +20,7 @@ from importlib import resources
 from ipaddress import ip_address, ip_network
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 from zlib import crc32
 
 import msgspec
@@ -32,6 +32,9 @@ from leadapron.lab.archive.studies import Plan
 from leadapron.lab.persona import Persona
 from leadapron.lab.personas import personas
 from leadapron.lab.server.profile import OPTIONS, Answers, Door
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+"""0: any free one."""
 
 COMMON_OPTIONS = frozenset(("latency_ms",))
 
@@ -67,10 +70,10 @@ class EndpointSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """One ``[[endpoint]]``: an address or a block, one or more ports."""
 
     address: str
-    port: int | list[int]
+    port: Port | list[Port]
     persona: str
     count: int | None = None
-    unprivileged_port: int | None = None
+    unprivileged_port: Port | None = None
     archive: ArchiveSpec = ArchiveSpec()
     options: dict[str, Any] = {}
     note: str = ""
@@ -178,24 +181,18 @@ def _overridden(spec: EndpointSpec, persona: Persona) -> tuple[Door | None, Answ
     door: dict[str, Any] = {}
     answers: dict[str, Any] = {}
     for name, value in spec.options.items():
-        setting = tuple(value) if isinstance(value, list) else value
-        if name in OPTIONS and name in Door.__struct_fields__:
-            door[name] = setting
-        elif name in OPTIONS:
-            answers[name] = setting
+        if name in OPTIONS:
+            home, kind = (door, Door) if name in Door.__struct_fields__ else (answers, Answers)
+            try:
+                home[name] = msgspec.convert(value, get_type_hints(kind)[name])
+            except msgspec.ValidationError as error:
+                raise UsageError(f"{spec.address}: option {name}: {error}") from None
         elif name not in persona.options and name not in COMMON_OPTIONS:
             raise UsageError(f"{spec.address}: persona {persona.name} has no option {name!r}")
     if door and persona.door is None:
         raise UsageError(f"{spec.address}: persona {persona.name} is no DICOM server and has no {', '.join(door)}")
-    try:
-        return (
-            msgspec.convert(structs.asdict(structs.replace(persona.door, **door)), Door)
-            if door and persona.door
-            else persona.door,
-            structs.replace(persona.answers, **answers),
-        )
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{spec.address}: {error}") from None
+    changed = structs.replace(persona.door, **door) if persona.door else None
+    return changed, structs.replace(persona.answers, **answers)
 
 
 def _plan(spec: EndpointSpec, place: int, port: int, canary: str) -> Plan:
