@@ -15,6 +15,7 @@ from leadapron.wire.pdu import AssociateRequest, Pdu, decode, encode
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 VERIFY = (ContextRequest(uids.VERIFICATION, (uids.IMPLICIT_LE,)),)
+LAST_WORDS = (b"\x07\0\0\0\0\4", b"\x05\0\0\0\0\4")  # how A-ABORT and A-RELEASE-RQ begin; four octets follow
 BOUND_S = 20.0  # for everything here: a test that hangs says so
 
 
@@ -79,10 +80,12 @@ async def read_pdu(reader: asyncio.StreamReader) -> Pdu:
 
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
-    """What our side still sends until it closes, cleanly or not."""
+    """What our side still says until it aborts, asks for release, or closes, cleanly or not."""
+    heard = b""
     with contextlib.suppress(ConnectionError):
-        return await reader.read()
-    return b""
+        while heard[-10:-4] not in LAST_WORDS and (chunk := await reader.read(65536)):
+            heard += chunk
+    return heard
 
 
 def reset(writer: asyncio.StreamWriter) -> None:

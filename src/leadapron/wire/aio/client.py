@@ -20,7 +20,7 @@ from leadapron.wire.aio.upper import Upper
 from leadapron.wire.association.machine import Accepted, Rejected, Role
 from leadapron.wire.association.negotiate import MAXIMUM_LENGTH, ContextRequest, build_request
 from leadapron.wire.association.reasons import explain_reject
-from leadapron.wire.pdu import DEFAULT_LIMITS, AssociateRequest, ExtendedNegotiation, Limits, UserIdentity
+from leadapron.wire.pdu import DEFAULT_LIMITS, AssociateRequest, ExtendedNegotiation, Limits, UserIdentity, encode
 
 
 @contextlib.asynccontextmanager
@@ -72,6 +72,7 @@ async def _establish(
     timeouts: Timeouts,
     limits: Limits,
 ) -> RequestorAssociation:
+    encode(request)  # a title that cannot be sent is our own mistake, and nobody is called for it
     connection = await connect(host, port, tls=tls, server_name=server_name, timeouts=timeouts, limits=limits)
     upper = Upper(connection, Role.REQUESTOR)
     try:
