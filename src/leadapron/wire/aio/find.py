@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from leadapron.kernel.errors import ProtocolError, TimedOut
+from leadapron.kernel.errors import ProtocolError, TimedOut, WireError
 from leadapron.wire.aio.dataset import DataSet, Identifier, encode_identifier
 from leadapron.wire.association.negotiate import AgreedContext
 from leadapron.wire.dimse.command import CFindRequest, CFindResponse
@@ -39,6 +39,13 @@ class Find:
     async def __anext__(self) -> DataSet:
         if self.status is not None:
             raise StopAsyncIteration
+        try:
+            return await self._next()
+        except WireError:
+            self._association.broken_off()
+            raise
+
+    async def _next(self) -> DataSet:
         association = self._association
         seconds = association.timeouts.idle
         if self._message_id is None:

@@ -51,8 +51,7 @@ class Operation:
 
     def check(self) -> None:
         """Raises `Cancelled`, or what ended the association."""
-        if self._error is None:
-            self._look()
+        self._look()
         if self._error is not None:
             raise self._error
         if self.cancelled:
@@ -80,6 +79,8 @@ class Operation:
         return self._task.uncancel() == 0
 
     def _look(self) -> None:
+        if self._error is not None:
+            return
         try:
             request = self._session.look()
         except WireError as error:

@@ -332,8 +332,12 @@ class RequestorAssociation:
         return message_id
 
     def finished(self) -> None:
-        """The final response has been read."""
+        """The final response to a C-FIND has been read."""
         self._current = self._find = None
+
+    def broken_off(self) -> None:
+        """A C-FIND failed: nothing can follow it here."""
+        self._find = None
 
     async def send(self, context: AgreedContext, command: Request, data: Data | None) -> None:
         await self._session.send(context, command, data)

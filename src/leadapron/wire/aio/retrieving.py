@@ -15,6 +15,7 @@ from leadapron.wire.aio.session import Session
 from leadapron.wire.dimse.command import CCancelRequest, CGetResponse, CMoveResponse, CStoreRequest, CStoreResponse
 from leadapron.wire.dimse.status import PENDING, SUCCESS, StatusClass, classify
 
+MAX_COUNT: Final = 0xFFFF  # the fields are US, (0000,1020) to (0000,1023)
 SUB_OPERATIONS_FAILED: Final = 0xA702  # all of them; PS3.4 Table C.4-2
 SUB_OPERATIONS_WARNING: Final = 0xB000  # some of them failed or were coerced
 
@@ -45,14 +46,14 @@ class Tally:
             return SUCCESS
         return SUB_OPERATIONS_WARNING if counts.completed or counts.warning else SUB_OPERATIONS_FAILED
 
-    def fields(self, *, remaining: bool) -> dict[str, int | None]:
+    def fields(self, *, remaining: bool) -> dict[str, Any]:
         """For a response; ``remaining`` is told while pending and when cancelled (PS3.7 §9.1.3.1.6)."""
         counts = self.progress
         return {
-            "remaining": counts.remaining if remaining else None,
-            "completed": counts.completed,
-            "failed": counts.failed,
-            "warning": counts.warning,
+            "remaining": min(counts.remaining, MAX_COUNT) if remaining else None,
+            "completed": min(counts.completed, MAX_COUNT),
+            "failed": min(counts.failed, MAX_COUNT),
+            "warning": min(counts.warning, MAX_COUNT),
         }
 
 

@@ -123,7 +123,7 @@ class Session:
         try:
             await self.connection.drain()
         except WireError as error:
-            self.failure = error
+            self.failure = self.failure or error
             raise
         self.look()
 
@@ -151,7 +151,7 @@ class Session:
                     return None
                 self._digest(told)
             except WireError as error:
-                self.failure = error
+                self.failure = self.failure or error
                 raise
         event = self._events[0] if self._events else None
         if isinstance(event, CommandReceived) and isinstance(event.command, CCancelRequest):
@@ -175,7 +175,7 @@ class Session:
         try:
             await self.connection.consume(consumer, waiting_for, self.timeouts.response, self.timeouts.idle)
         except WireError as error:
-            self.failure = error
+            self.failure = self.failure or error
             raise
 
     def _open(self, event: CommandReceived | DataFragment | machine.ReleaseRequested) -> Message | None:
@@ -193,7 +193,7 @@ class Session:
             while not self._events:
                 self._digest(await self.upper.next(waiting_for, seconds))
         except WireError as error:
-            self.failure = error
+            self.failure = self.failure or error
             raise
         return self._events.popleft()
 
