@@ -28,7 +28,7 @@ from leadapron.watch.measure.record import SEVERITIES, VERDICTS, EndpointRecord,
 from leadapron.watch.report import chart, markdown, table, text, visit, words
 from leadapron.watch.report.model import Endpoint, Report
 
-DETAILED = 500
+DETAILED = 300
 TOLD: frozenset[Verdict] = frozenset({"exposed", "open", "guarded", "decoy"})  # those that spoke DICOM
 SERVING: frozenset[Verdict] = frozenset({"exposed", "open"})
 FIRST = 3  # servers to be closed first, named at the head

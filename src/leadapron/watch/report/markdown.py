@@ -34,10 +34,10 @@ def step(source: str) -> Markup:
     parts: list[Markup] = []
     paragraph: list[str] = []
     fenced: list[str] | None = None
-    for line in (*source.splitlines(), ""):
+    for line in source.splitlines():
         if fenced is not None:
             if line.startswith("```"):
-                parts.append(Markup("<pre><code>{}</code></pre>").format("\n".join(fenced)))
+                parts.append(_block(fenced))
                 fenced = None
             else:
                 fenced.append(clean(line))
@@ -45,11 +45,19 @@ def step(source: str) -> Markup:
         if line.strip() and not line.startswith("```"):
             paragraph.append(line)
             continue
-        if paragraph:
-            parts.append(Markup("<p>{}</p>").format(inline(" ".join(paragraph))))
-            paragraph = []
+        parts += _paragraph(paragraph)
+        paragraph = []
         if line.startswith("```"):
             fenced = []
+    parts += _paragraph(paragraph)
     if fenced:  # a fence that nobody closed
-        parts.append(Markup("<pre><code>{}</code></pre>").format("\n".join(fenced)))
+        parts.append(_block(fenced))
     return Markup("").join(parts)
+
+
+def _paragraph(lines: list[str]) -> list[Markup]:
+    return [Markup("<p>{}</p>").format(inline(" ".join(lines)))] if lines else []
+
+
+def _block(lines: list[str]) -> Markup:
+    return Markup("<pre><code>{}</code></pre>").format("\n".join(lines))

@@ -30,7 +30,7 @@ from leadapron.watch.measure.record import (
     Verdict,
 )
 
-KEEP = 5_000
+KEEP = 2_000
 
 
 class Facts(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ STYLES: dict[Verdict, str] = {
     "failed": "cyan",
 }
 _ENDPOINT = 21  # 255.255.255.255:65535; only longer ones, of IPv6, are shortened
-_WHOLE_FROM = 120  # from this width on they aren't
+_WHOLE_FROM = 160  # from this width on they are not
 _SOFTWARE = 14
 _WHY = 30
 

@@ -46,7 +46,7 @@ def sentences(summary: Summary) -> list[str]:
     if counts.get("exposed", 0):
         sources = quantity(summary.archives, "archive")
         behind = f", in {sources}" if summary.archives else ""
-        stood = f"{figures(summary.exposed)} {_stand(summary.exposed)} open{behind}."
+        stood = f"{figures(summary.exposed)} stand open{behind}."
         said.append(stood[0].upper() + stood[1:])
         if not summary.exposed.complete:
             said.append("Not every count could be finished; the endpoint's own line says why.")
@@ -68,10 +68,6 @@ def sentences(summary: Summary) -> list[str]:
             f"{quantity(failed, 'measurement')} failed for reasons of our own: nothing is known of those endpoints."
         )
     return said
-
-
-def _stand(total: ExposedTotal) -> str:
-    return "stands" if (total.patients, total.studies, total.images) == (1, 1, 1) else "stand"
 
 
 def _others(counts: dict[str, int]) -> list[str]:

@@ -19,7 +19,7 @@
       const sign = direction === "ascending" ? 1 : -1;
       const keyed = rows.map((row, index) => [keyOf(row, column, numeric), index, row]);
       keyed.sort((a, b) => (a[0] < b[0] ? -sign : a[0] > b[0] ? sign : a[1] - b[1]));
-      body.append(...keyed.map((entry) => entry[2]));
+      body.replaceChildren(...keyed.map((entry) => entry[2]));
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       header.setAttribute("aria-sort", direction);
       button.focus();
