@@ -105,6 +105,8 @@ class Connection(asyncio.BufferedProtocol):
             self._discard(nbytes)
             return
         if self._consumer is not None:
+            if buffer.tail == buffer.size:
+                self._yield_turn()
             self._present(self._consumer)
             return
         try:
@@ -229,6 +231,19 @@ class Connection(asyncio.BufferedProtocol):
                 self._pause_reading()
             _wake(self._reader)
 
+    def _yield_turn(self) -> None:
+        """Goes on reading in the loop's next turn: uvloop reads a peer that sends without end up to 32 times in one."""
+        self._pause_reading()
+        self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        if self._consumer is None:
+            self._resume_reading()
+        elif self._reading_paused and self._refused is None and not self._consumer.done:
+            if self._transport is not None and not self._transport.is_closing():
+                self._reading_paused = False
+                self._transport.resume_reading()
+
     def _discard(self, octets: int) -> None:
         self._buffer.clear()
         self._discarded = (self._discarded or 0) + octets
@@ -243,7 +258,9 @@ class Connection(asyncio.BufferedProtocol):
     def _resume_reading(self) -> None:
         if self._reading_paused and self._transport is not None and self._error is None:
             with contextlib.suppress(ProtocolError):  # it is raised when that PDU is asked for
-                if self._buffer.make_room() and not self._transport.is_closing():
+                # What a consumer leaves need not begin with a PDU.
+                room = self._buffer.compact() > 0 if self._consumer is not None else self._buffer.make_room()
+                if room and not self._transport.is_closing():
                     self._reading_paused = False
                     self._transport.resume_reading()
 
