@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
+from collections import Counter
 
 import pytest
 
@@ -271,6 +273,37 @@ async def test_a_consumer_that_takes_nothing_ends_at_the_bound() -> None:
             await consumes(connection, consumer)
         assert max(consumer.views) <= 4 * 1024 * 1024
         connection.abort()
+
+
+async def test_a_peer_that_sends_without_end_leaves_the_loop_to_others() -> None:
+    """uvloop reads up to 32 times in one turn: with a slow consumer nobody else would be served for seconds."""
+    turns = 0
+    seen: list[int] = []
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        asyncio.get_running_loop().call_soon(turn)
+
+    class Slow(Taking):
+        def consume(self, view: memoryview) -> int:
+            seen.append(turns)
+            time.sleep(0.005)  # the peer has more ready by then
+            return super().consume(view)
+
+    def flood(listener: socket.socket) -> None:
+        with listener, listener.accept()[0] as sock, contextlib.suppress(ConnectionError):
+            sock.recv(1)
+            sock.sendall(bytes(10_000_000))
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    flooding = asyncio.get_running_loop().run_in_executor(None, flood, listener)
+    connection = await connected(listener.getsockname()[1])
+    turn()
+    await consumes(connection, Slow(900_000))
+    connection.abort()
+    await flooding
+    assert max(Counter(seen).values()) <= 3
 
 
 async def test_the_end_of_the_connection_ends_a_consumer() -> None:

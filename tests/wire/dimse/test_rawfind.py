@@ -129,6 +129,14 @@ def test_an_endless_command_set_is_refused() -> None:
         read(pdus(*(pdv(bytes(16000), True, last=False) for _ in range(3))))
 
 
+@pytest.mark.parametrize("command", [True, False])
+def test_empty_fragments_without_end_are_refused(command: bool) -> None:
+    """They add no octets, so only their number can be bounded."""
+    empty = pdus(*(pdv(b"", command, last=False) for _ in range(5000)))
+    with pytest.raises(LimitExceeded):
+        read(empty if command else pdus(pdv(pending(), True)) + empty)
+
+
 def test_an_abort_is_told_with_source_and_reason() -> None:
     with pytest.raises(AssociationAborted) as caught:
         read(pdus(pdv(pending(), True)) + encode(Abort(2, 6)))

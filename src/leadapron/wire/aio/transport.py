@@ -239,10 +239,11 @@ class Connection(asyncio.BufferedProtocol):
     def _next_turn(self) -> None:
         if self._consumer is None:
             self._resume_reading()
-        elif self._reading_paused and self._refused is None and not self._consumer.done:
-            if self._transport is not None and not self._transport.is_closing():
-                self._reading_paused = False
-                self._transport.resume_reading()
+            return
+        transport, wanted = self._transport, self._refused is None and not self._consumer.done
+        if wanted and self._reading_paused and transport is not None and not transport.is_closing():
+            self._reading_paused = False
+            transport.resume_reading()
 
     def _discard(self, octets: int) -> None:
         self._buffer.clear()

@@ -21,6 +21,8 @@ from leadapron.wire.pdu.types import PduType
 
 MAX_IDENTIFIER: Final = 256 * 1024
 """Octets of one answer's data set. A real one has 100 to 2,000."""
+MAX_FRAGMENTS: Final = 4096
+"""Of one command set or data set: empty ones add no octets, and would be waited for for ever."""
 
 _PDU_AND_PDV: Final = struct.Struct(">BxIIBB")  # PS3.8 §9.3.5 and §9.3.5.1
 _PDV: Final = struct.Struct(">IBB")
@@ -168,6 +170,8 @@ class RawFind:
         self._size += len(data)
         if self._size > MAX_COMMAND:
             raise LimitExceeded(f"a command set of more than {MAX_COMMAND} octets")
+        if len(self._command) >= MAX_FRAGMENTS:
+            raise LimitExceeded(f"a command set in more than {MAX_FRAGMENTS} fragments")
         self._command.append(data)
         if not last:
             return
@@ -203,6 +207,8 @@ class RawFind:
             self._size += end - start
             if self._size > MAX_IDENTIFIER:
                 raise LimitExceeded(f"an answer of more than {MAX_IDENTIFIER} octets")
+            if len(self._parts) >= MAX_FRAGMENTS:
+                raise LimitExceeded(f"an answer in more than {MAX_FRAGMENTS} fragments")
             self._parts.append(buffer[start:end])
             if not last:
                 return
