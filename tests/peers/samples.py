@@ -143,5 +143,6 @@ def _instance(uid: str, canary: str, pixels: int) -> Dataset:
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit = 7
     dataset.PixelRepresentation = 0
-    dataset.PixelData = bytes(index & 0xFF for index in range(pixels * pixels)) + b"\0" * (pixels * pixels % 2)
+    size = pixels * pixels
+    dataset.PixelData = (bytes(range(256)) * (size // 256 + 1))[:size] + b"\0" * (size % 2)
     return dataset
