@@ -183,6 +183,7 @@ def _truth(one: _Open) -> EndpointTruth:
         verdicts=persona.verdicts,
         completable=persona.completable,
         images_told=persona.images_told,
+        patients_told=persona.patients_told,
         product=persona.product,
         studies=volume.studies if volume else empty,
         images=volume.images if volume else empty,

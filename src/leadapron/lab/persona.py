@@ -18,9 +18,10 @@ Verdict = Literal["exposed", "open", "guarded", "decoy", "other", "silent", "clo
 class Persona(Struct, frozen=True, kw_only=True):
     """``verdicts``: what a scanner may conclude. ``archive``: it holds studies, so a population gives it a volume.
 
-    ``completable``: a client of good manners can count its studies to the last one and know it.
-    ``images_told``: its study-level image counts are there and true. ``product``: how the software names itself.
-    ``options``: what a population file may set beyond the fields of ``door`` and ``answers``, with defaults.
+    ``completable``: a client of good manners can count its studies to the last one and know it. ``images_told``,
+    ``patients_told``: its study-level answers have true image counts, and PatientIDs. ``product``: how the software
+    names itself. ``options``: what a population file may set beyond the fields of ``door`` and ``answers``, with
+    defaults.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Persona(Struct, frozen=True, kw_only=True):
     archive: bool = False
     completable: bool = False
     images_told: bool = True
+    patients_told: bool = True
     product: str | None = None
     transport: Literal["tcp", "tls"] = "tcp"
     options: Mapping[str, Any] = {}

@@ -14,10 +14,10 @@ class EndpointTruth(Struct, frozen=True):
     """One endpoint. ``studies``, ``images``, ``patients``, ``series`` are what stands behind it, None without archive.
 
     ``verdicts``: what may rightly be concluded. ``completable``: an honest count can be complete, and must then equal
-    ``studies`` and ``patients`` (``images`` too where ``images_told``). ``undated`` of the studies lie outside of every
-    range of dates. ``archive`` names the archive: two doors to one have the same. ``product``: how the software names
-    itself, "" where it does in no way that is known. ``crashed``: why a fragile device died, if it did. ``seen``:
-    what visitors did until now.
+    ``studies`` (``images`` too where ``images_told``, ``patients`` where ``patients_told``). ``undated`` of the studies
+    lie outside of every range of dates. ``archive`` names the archive: two doors to one have the same. ``product``: how
+    the software names itself, "" where it does in no way that is known. ``crashed``: why a fragile device died, if it
+    did. ``seen``: what visitors did until now.
     """
 
     address: str
@@ -28,6 +28,7 @@ class EndpointTruth(Struct, frozen=True):
     verdicts: tuple[Verdict, ...]
     completable: bool
     images_told: bool
+    patients_told: bool
     product: str | None
     studies: int | None
     images: int | None

@@ -49,7 +49,7 @@ class FileArchive:
         self.volume = Volume(
             studies=len(studies),
             images=len(images),
-            patients=len({_value(study, q.PATIENT_ID) for study in studies} - {b""}),
+            patients=len({_value(study, q.PATIENT_ID) for study in studies}),  # those without one are one at least
             series=len(self._entities["SERIES"]),
             undated=sum(not _value(study, q.STUDY_DATE) for study in studies),
         )

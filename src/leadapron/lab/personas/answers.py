@@ -16,6 +16,7 @@ def _odd(
     *,
     completable: bool = True,
     images_told: bool = True,
+    patients_told: bool = True,
     verdicts: tuple[Verdict, ...] = ("exposed",),
 ) -> Persona:
     return Persona(
@@ -28,6 +29,7 @@ def _odd(
         archive=True,
         completable=completable,
         images_told=images_told,
+        patients_told=patients_told,
         product="DCMTK",
     )
 
@@ -37,9 +39,8 @@ PERSONAS = (
     _odd("undated", "some studies have no date and lie outside of every range; give it `undated`"),
     _odd(
         "undated-limit",
-        "the same, and stops silently at 300: studies without a date can be reached by no range",
+        "the same, and stops silently at 300: undated studies are in no range, but their patients can be asked for",
         Answers(limit=300),
-        completable=False,
     ),
     _odd("malformed-dates", "some studies have a date that is none; give it `odd_dates`"),
     _odd(
@@ -62,7 +63,12 @@ PERSONAS = (
         Answers(study_images="absurd"),
         images_told=False,
     ),
-    _odd("ignores-dates", "gives everything, whatever the date asked", Answers(ignores_dates=True)),
+    _odd(
+        "ignores-dates",
+        "gives everything, whatever the date asked, so that nothing can be verified",
+        Answers(ignores_dates=True),
+        completable=False,
+    ),
     _odd("no-open-ranges", "finds nothing for a range without a first or last day", Answers(open_ranges=False)),
     _odd(
         "no-open-ranges-limit",
@@ -102,5 +108,6 @@ PERSONAS = (
         "no-patient-id",
         "leaves PatientID out, so that patients can't be told apart",
         Answers(omit=(0x00100020,)),
+        patients_told=False,
     ),
 )

@@ -24,7 +24,6 @@ PERSONAS = (
         ),
         answers=Answers(rows="file", any_level=True, store_status=0x0211),
         archive=True,
-        completable=True,
     ),
     Persona(
         name="dicomhawk",

@@ -350,7 +350,10 @@ PERSONAS = (
     _hostile("huge-accept", "announces an accept of 4 GiB and sends it", HugeAccept, _NOT_DICOM),
     _hostile("endless-items", "an accept whose items never end", EndlessItems, _NOT_DICOM),
     _hostile("many-items", "an accept with 15,000 items", ManyItems, _NOT_DICOM),
-    *(_hostile(name, summary, _accepting(spoil), _NOT_DICOM) for name, (summary, spoil) in _ACCEPTS.items()),
+    *(
+        _hostile(name, summary, _accepting(spoil), ("guarded",) if name == "accept-of-nothing" else _NOT_DICOM)
+        for name, (summary, spoil) in _ACCEPTS.items()
+    ),
     _hostile("huge-answer", "announces an answer of 4 GiB and sends it", HugeAnswer, _SERVED),
     _hostile("endless-command", "a command set whose fragments never end", EndlessCommand, _SERVED),
     _hostile("endless-identifier", "an identifier whose fragments never end", EndlessIdentifier, _SERVED),
