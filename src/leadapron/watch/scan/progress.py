@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 RATE_WINDOW_S: Final = 5.0
+MARK_EVERY_S: Final = 0.5
 
 
 @dataclass
@@ -35,10 +36,12 @@ class Progress:
 
     def rate(self, now: float) -> float:
         """Endpoints finished a second, over the last few seconds. Call it regularly."""
-        self._marks.append((now, self.done))
-        while len(self._marks) > 2 and now - self._marks[0][0] > RATE_WINDOW_S:
-            self._marks.popleft()
-        since, before = self._marks[0]
+        marks = self._marks
+        if not marks or now - marks[-1][0] >= MARK_EVERY_S:
+            marks.append((now, self.done))
+            while len(marks) > 2 and now - marks[1][0] >= RATE_WINDOW_S:
+                marks.popleft()
+        since, before = marks[0]
         return (self.done - before) / (now - since) if now > since else 0.0
 
     def left(self, now: float) -> float | None:
