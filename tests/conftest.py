@@ -5,8 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hypothesis import settings
+
+# The same examples in each run, and no time limit for one: a busy machine is not a bug. Fuzzing looks for the new ones.
+settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("steady")
+
 sys.path.insert(0, str(Path(__file__).parent))
 
-from peers.fixtures import certificates, dcmqrscp, orthanc, qrscp, sample, storescp
+from peers.fixtures import certificates, dcmqrscp, orthanc, qrscp, sample, storescp  # noqa: E402
 
 __all__ = ["certificates", "dcmqrscp", "orthanc", "qrscp", "sample", "storescp"]

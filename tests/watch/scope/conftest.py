@@ -4,13 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import settings
 
 from leadapron.watch.scope import Scope, parse_scope
-
-# the machine is shared: how long an example takes says nothing about the code
-settings.register_profile("steady", deadline=None)
-settings.load_profile("steady")
 
 
 class StillClock:

@@ -128,7 +128,8 @@ class Scanner:
         """The totals as they stand."""
         closed = self.totals.closed
         if self._exhausted and not self._in_flight:  # each endpoint has one verdict: exact, also after a resume
-            closed = max(0, len(self._targets) - (self._targets.skipped.total() - self._skipped_before) - self.totals.endpoints)
+            left_out = self._targets.skipped.total() - self._skipped_before
+            closed = max(0, len(self._targets) - left_out - self.totals.endpoints)
         return self.totals.summary(
             targets=self._targets.addresses, closed=closed, elapsed_s=self._clock.monotonic() - self._started
         )

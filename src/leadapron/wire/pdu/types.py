@@ -75,7 +75,8 @@ class CommonExtendedNegotiation(Struct, frozen=True):
 
 
 class UserIdentity(Struct, frozen=True):
-    """User Identity (RQ), type 58H, PS3.7 §D.3.3.7. ``kind``: 1 user name, 2 and passcode, 3 Kerberos, 4 SAML, 5 JWT."""
+    """User Identity (RQ), type 58H, PS3.7 §D.3.3.7. ``kind``: 1 user name, 2 with passcode, 3 Kerberos, 4 SAML,
+    5 JWT."""
 
     kind: int
     response_requested: bool
@@ -135,7 +136,8 @@ class AssociateReject(Struct, frozen=True):
 
 
 class PresentationDataValue(Struct, frozen=True):
-    """One PDV item, PS3.8 §9.3.5.1 and Annex E.2: ``command`` is bit 0 of the message control header, ``last`` bit 1."""
+    """One PDV item, PS3.8 §9.3.5.1 and Annex E.2: ``command`` is bit 0 of the message control header, ``last``
+    bit 1."""
 
     context_id: int
     command: bool
@@ -164,12 +166,4 @@ class Abort(Struct, frozen=True):
     reason: int
 
 
-Pdu = (
-    AssociateRequest
-    | AssociateAccept
-    | AssociateReject
-    | PData
-    | ReleaseRequest
-    | ReleaseResponse
-    | Abort
-)
+Pdu = AssociateRequest | AssociateAccept | AssociateReject | PData | ReleaseRequest | ReleaseResponse | Abort
