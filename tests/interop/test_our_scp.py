@@ -163,7 +163,7 @@ async def test_getscu(sample: list[Path], tmp_path: Path) -> None:
     async with archive(files) as (_, server):
         keys = ("-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID=1.2.3")
         await scu("getscu", "-S", "+B", *keys, "-od", str(tmp_path), "127.0.0.1", str(server.port))
-    assert instance_uids(list(tmp_path.iterdir())) == instance_uids(files)  # noqa: ASYNC240
+    assert instance_uids(list(tmp_path.iterdir())) == instance_uids(files)
 
 
 async def test_movescu(sample: list[Path], storescp: Factory) -> None:

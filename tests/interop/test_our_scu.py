@@ -8,7 +8,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from leadapron.kernel.errors import AssociationRejected, ConnectionLost, TlsFailed
+from leadapron.kernel.errors import AssociationAborted, AssociationRejected, ConnectionLost, TlsFailed
 from leadapron.wire import uids
 from leadapron.wire.aio import ContextRequest, StoreRequest, Timeouts, associate, client_context
 from leadapron.wire.dimse.status import CANCEL, SUCCESS
@@ -191,3 +191,23 @@ async def test_an_unknown_called_ae_title_is_a_rejection(orthanc: Factory) -> No
         ):
             pass
     assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ("--refuse", AssociationRejected),
+        ("--abort-during", AssociationAborted),
+        ("--abort-after", AssociationAborted),
+    ],
+)
+async def test_storescp_that_refuses_or_aborts(
+    option: str, error: type[Exception], storescp: Factory, tmp_path: Path
+) -> None:
+    peer = storescp(option)
+    (path,) = make_studies(tmp_path / "made", 1, pixels=2000)
+    with pytest.raises(error):
+        async with associate(
+            peer.host, peer.port, called=peer.ae, calling="OURS", contexts=storage_contexts([path]), timeouts=QUICK
+        ) as association:
+            await association.store_file(path)

@@ -51,7 +51,8 @@ from leadapron.wire.pdu import (
 from peers.process import free_port
 from peers.raw import Script, accept_all, ended, header, raw_server, read_pdu, reset
 
-QUICK = Timeouts(connect=2, tls=2, associate=0.5, response=0.5, idle=0.5, write=0.5, release=0.3)
+PATIENT = Timeouts(connect=10, tls=10, associate=10, response=10, idle=10, write=10, release=10)
+HASTY = Timeouts(connect=10, associate=0.4, response=0.4, idle=0.4, write=0.4, release=0.2)
 BOTH = (uids.IMPLICIT_LE,)
 CONTEXTS = [
     ContextRequest(uids.VERIFICATION, BOTH),
@@ -67,8 +68,13 @@ Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 
 
 def ours(port: int, **options: Any) -> Any:
-    options = {"called": "CALLED", "calling": "CALLING", "contexts": CONTEXTS, "timeouts": QUICK} | options
+    options = {"called": "CALLED", "calling": "CALLING", "contexts": CONTEXTS, "timeouts": PATIENT} | options
     return associate("127.0.0.1", port, **options)
+
+
+def awaiting(error: type[Exception]) -> Timeouts:
+    """Short ones only where a time-out is what the test is about: machines are slow at times."""
+    return HASTY if error is TimedOut else PATIENT
 
 
 def message(context_id: int, command: Command, data: bytes | None = None) -> bytes:
@@ -154,9 +160,9 @@ async def test_what_is_no_acceptance_ends_in_its_error(answer: bytes, error: typ
     async with raw_server(replying(answer)) as port:
         began = time.monotonic()
         with pytest.raises(error):
-            async with ours(port):
+            async with ours(port, timeouts=awaiting(error)):
                 pytest.fail("there is no association")
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x02", header(2, 1000) + bytes(999)])
@@ -202,6 +208,8 @@ def recording(heard: list[Pdu], then: Callable[[Reader, Writer], Any] | None = N
             await then(reader, writer)
         while True:
             heard.append(await read_pdu(reader))
+            if isinstance(heard[-1], Abort):
+                return
             if isinstance(heard[-1], ReleaseRequest):
                 writer.write(encode(ReleaseResponse()))
 
@@ -251,7 +259,7 @@ async def test_a_release_that_is_not_answered_ends_in_bounded_time() -> None:
 
     async with raw_server(accepting(script)) as port:
         began = time.monotonic()
-        async with ours(port):
+        async with ours(port, timeouts=HASTY):
             pass
         assert time.monotonic() - began < 3
 
@@ -323,9 +331,9 @@ async def test_what_is_no_answer_ends_in_its_error(answer: bytes, error: type[Ex
     async with raw_server(answering(answer)) as port:
         began = time.monotonic()
         with pytest.raises(error):
-            async with ours(port) as association:
+            async with ours(port, timeouts=awaiting(error)) as association:
                 await association.echo()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8
 
 
 async def test_errors_quote_nothing_that_the_peer_sent() -> None:
@@ -363,7 +371,7 @@ async def test_nothing_is_sent_for_what_was_not_accepted() -> None:
 
 
 async def test_an_operation_that_was_broken_off_lets_no_other_begin() -> None:
-    async with raw_server(answering()) as port, ours(port) as association:
+    async with raw_server(answering()) as port, ours(port, timeouts=HASTY) as association:
         with pytest.raises(TimedOut):
             await association.echo()
         with pytest.raises(Failure):
@@ -439,7 +447,7 @@ async def test_a_peer_that_does_not_heed_a_cancel_is_given_up() -> None:
 
     async with raw_server(accepting(script)) as port:
         began = time.monotonic()
-        async with ours(port) as association:
+        async with ours(port, timeouts=HASTY) as association:
             async for _ in association.find(uids.STUDY_ROOT_FIND, STUDY):
                 break
             with pytest.raises(TimedOut):
@@ -483,7 +491,7 @@ async def test_find_into_counts_and_cancels_from_within() -> None:
 async def test_find_into_ends_in_the_same_errors(answer: bytes, error: type[Exception]) -> None:
     async with raw_server(answering(answer)) as port:
         with pytest.raises(error):
-            async with ours(port) as association:
+            async with ours(port, timeouts=awaiting(error)) as association:
                 consumer = association.raw_find(uids.STUDY_ROOT_FIND, lambda *_: None)
                 await association.find_into(uids.STUDY_ROOT_FIND, STUDY, consumer)
 

@@ -64,7 +64,8 @@ from leadapron.wire.pdu import (
 )
 from peers.raw import ended, header, raw_client, read_pdu, request, reset
 
-QUICK = Timeouts(connect=2, tls=1, associate=0.5, response=5, idle=0.5, write=0.5, release=0.3)
+PATIENT = Timeouts(connect=10, tls=10, associate=10, response=10, idle=10, write=10, release=10)
+HASTY = Timeouts(associate=0.4, response=0.4, idle=0.4, write=0.4, release=0.2)
 BOTH = (uids.IMPLICIT_LE,)
 MODELS = (
     uids.VERIFICATION,
@@ -99,21 +100,20 @@ class Open(Service):
 
 @contextlib.asynccontextmanager
 async def serving(service: Service, **options: Any) -> AsyncIterator[Server]:
-    options = {"timeouts": QUICK, "grace": 0.3} | options
+    options = {"timeouts": PATIENT, "grace": 0.3} | options
     async with asyncio.timeout(30), serve("127.0.0.1", 0, service, **options) as server:
         yield server
     assert server.connections == 0
 
 
 def ours(server: Server, **options: Any) -> Any:
-    timeouts = Timeouts(connect=5, associate=5, response=10, idle=10, write=10, release=1)
-    options = {"called": "CALLED", "calling": "CALLING", "contexts": CONTEXTS, "timeouts": timeouts} | options
+    options = {"called": "CALLED", "calling": "CALLING", "contexts": CONTEXTS, "timeouts": PATIENT} | options
     return associate("127.0.0.1", server.port, **options)
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Polls, within the bound of ``serving``."""
-    while not condition():  # noqa: ASYNC110
+    while not condition():
         await asyncio.sleep(0.01)
 
 
@@ -192,7 +192,7 @@ async def test_one_address_cannot_take_all_places() -> None:
 )
 async def test_what_is_no_request_ends_in_bounded_time(said: bytes) -> None:
     service = Open()
-    async with serving(service) as server:
+    async with serving(service, timeouts=HASTY) as server:
         began = time.monotonic()
         async with raw_client(server.port) as (reader, writer):
             writer.write(said)
@@ -205,7 +205,7 @@ async def test_what_is_no_request_ends_in_bounded_time(said: bytes) -> None:
 
 
 async def test_a_request_that_drips_in_is_cut_off() -> None:
-    async with serving(Open()) as server, raw_client(server.port) as (_, writer):
+    async with serving(Open(), timeouts=HASTY) as server, raw_client(server.port) as (_, writer):
         began = time.monotonic()
         with contextlib.suppress(ConnectionError):
             for octet in encode(request()):
@@ -220,7 +220,7 @@ async def test_a_request_that_drips_in_is_cut_off() -> None:
 
 async def test_an_idle_association_is_aborted() -> None:
     service = Open()
-    async with serving(service) as server:
+    async with serving(service, timeouts=HASTY) as server:
         async with raw_client(server.port) as (reader, writer):
             writer.write(encode(request()))
             assert isinstance(await read_pdu(reader), AssociateAccept)
@@ -251,7 +251,7 @@ def echo(message_id: int = 1) -> bytes:
 )
 async def test_what_breaks_the_protocol_ends_the_association(said: bytes, error: type[WireError]) -> None:
     service = Open()
-    async with serving(service) as server:
+    async with serving(service, timeouts=HASTY if error is TimedOut else PATIENT) as server:
         async with raw_client(server.port) as (reader, writer):
             writer.write(encode(request()))
             assert isinstance(await read_pdu(reader), AssociateAccept)
@@ -311,7 +311,7 @@ async def test_a_client_that_takes_no_answers_is_cut_off() -> None:
                 yield [(Tag.PatientName, "PN", "X" * 60)] * 1
 
     service = Endless()
-    async with serving(service) as server:
+    async with serving(service, timeouts=HASTY) as server:
         asked = request((ContextRequest(uids.STUDY_ROOT_FIND, BOTH),))
         async with raw_client(server.port) as (reader, writer):
             writer.write(encode(asked))

@@ -33,7 +33,8 @@ from leadapron.wire.pdu import AssociateAccept, AssociateReject
 from peers.certificates import Certificates, issue
 from peers.raw import ended, raw_client, raw_server
 
-QUICK = Timeouts(connect=2, tls=0.5, associate=2, response=2, idle=2, write=2, release=0.3)
+PATIENT = Timeouts(connect=10, tls=10, associate=10, response=10, idle=10, write=10, release=1)
+HASTY = Timeouts(connect=10, tls=0.4, release=0.2)
 VERIFY = [ContextRequest(uids.VERIFICATION, (uids.IMPLICIT_LE,))]
 
 
@@ -47,14 +48,16 @@ class Echo(Service):
 
 
 @contextlib.asynccontextmanager
-async def serving(context: ssl.SSLContext, service: Service | None = None) -> AsyncIterator[Server]:
-    async with serve("127.0.0.1", 0, service or Echo(), tls=context, timeouts=QUICK, grace=0.2) as server:
+async def serving(
+    context: ssl.SSLContext, service: Service | None = None, timeouts: Timeouts = PATIENT
+) -> AsyncIterator[Server]:
+    async with serve("127.0.0.1", 0, service or Echo(), tls=context, timeouts=timeouts, grace=0.2) as server:
         yield server
 
 
 def ours(server: Server, context: ssl.SSLContext, **options: Any) -> Any:
     return associate(
-        "127.0.0.1", server.port, called="A", calling="B", contexts=VERIFY, timeouts=QUICK, tls=context, **options
+        "127.0.0.1", server.port, called="A", calling="B", contexts=VERIFY, timeouts=PATIENT, tls=context, **options
     )
 
 
@@ -167,20 +170,20 @@ async def test_a_handshake_that_does_not_end_is_cut_off(said: bytes, certificate
     async with raw_server(script) as port:
         with pytest.raises(WireError) as caught:
             async with associate(
-                "127.0.0.1", port, called="A", calling="B", contexts=VERIFY, timeouts=QUICK, tls=probe_context()
+                "127.0.0.1", port, called="A", calling="B", contexts=VERIFY, timeouts=HASTY, tls=probe_context()
             ):
                 pass
         assert isinstance(caught.value, TlsFailed | TimedOut)
-    async with serving(services(certificates)) as server:
+    async with serving(services(certificates), timeouts=HASTY) as server:
         async with raw_client(server.port) as (reader, writer):
             writer.write(said)
             await ended(reader)
-        while server.connections:  # noqa: ASYNC110
+        while server.connections:
             await asyncio.sleep(0.01)
 
 
 async def test_plain_dicom_on_a_tls_port(certificates: Certificates) -> None:
     async with serving(services(certificates)) as server:
         with pytest.raises(WireError):
-            async with associate("127.0.0.1", server.port, called="A", calling="B", contexts=VERIFY, timeouts=QUICK):
+            async with associate("127.0.0.1", server.port, called="A", calling="B", contexts=VERIFY, timeouts=PATIENT):
                 pass

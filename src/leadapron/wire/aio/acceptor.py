@@ -45,7 +45,14 @@ async def attend(connection: Connection, service: Service, address: str, port: i
     finally:
         await upper.abort()
         if call is not None:
-            await service.ended(call, error)
+            await _tell(service, call, error)
+
+
+async def _tell(service: Service, call: Call, error: LeadApronError | None) -> None:
+    try:
+        await service.ended(call, error)
+    except Exception as bug:
+        _log.error("the service failed at the end of an association: %s at %s", type(bug).__name__, where(bug))
 
 
 async def _call(upper: Upper, address: str, port: int) -> Call:

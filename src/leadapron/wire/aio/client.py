@@ -43,9 +43,13 @@ async def associate(
 
     ``contexts`` are proposed in their order. ``tls`` makes the connection a secure one (see ``tls.client_context``);
     ``server_name`` is whom the certificate must name, ``host`` if None. ``max_length``: octets of a P-DATA-TF that we
-    take, announced to the peer. Raises AssociationRejected, AssociationAborted, ConnectionLost, TlsFailed, TimedOut,
-    ProtocolError; ValueError for titles and UIDs that the standard does not allow.
+    take, announced to the peer, at most ``limits.p_data``; 0 announces no limit and keeps that one.
+
+    Raises AssociationRejected, AssociationAborted, ConnectionLost, TlsFailed, TimedOut, ProtocolError; ValueError for
+    titles, UIDs and lengths that cannot be.
     """
+    if max_length > limits.p_data:
+        raise ValueError(f"max_length is {max_length}, and limits.p_data lets only {limits.p_data} octets in")
     request = build_request(
         contexts,
         called=called,

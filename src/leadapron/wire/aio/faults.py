@@ -21,7 +21,7 @@ def fault(error: BaseException | None, during: str) -> WireError:
     if isinstance(error, WireError):
         return error
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or type(error).__name__
+        reason = getattr(error, "reason", None) or type(error).__name__  # not set where Python raised it
         return TlsFailed(f"TLS failed during {during}: {reason}", reason)
     if isinstance(error, socket.gaierror):
         return ConnectionLost(f"the host name could not be resolved ({_name(error, 'EAI')})", _name(error, "EAI"))
