@@ -185,7 +185,7 @@ class Visitor:
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what the lab, in this very loop, is about to do."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():  # noqa: ASYNC110 -- the lab has no event to wait for
+        while not condition():
             await asyncio.sleep(0.001)
 
 

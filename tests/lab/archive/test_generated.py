@@ -135,7 +135,9 @@ def test_unique_keys_and_wildcards(plan: Plan, data: st.DataObject) -> None:
     by_patient = [study(v) for v in answers(archive, asked("STUDY", PATIENT_ID=one.patient.decode()))]
     assert by_patient == [s for s in listed if s.patient == one.patient]
     assert answers(archive, asked("STUDY", PATIENT_ID=one.patient.decode() + "9")) == []
-    pattern = data.draw(st.sampled_from(["*", "*1*", "?" * len(one.patient), f"{one.patient.decode()[:-1]}?", "*9"]))
+    pattern = data.draw(
+        st.sampled_from(["*", "*1*", "?" * len(one.patient), f"{one.patient.decode()[:-1]}?", "*9", "*X"])
+    )
     by_pattern = [study(v) for v in answers(archive, asked("STUDY", PATIENT_ID=pattern))]
     assert by_pattern == [s for s in listed if fnmatchcase(s.patient.decode(), pattern)]
     name = Query("STUDY", asked("STUDY").keys, ((q.PATIENT_NAME, one.name[:2].lower() + b"*"),))

@@ -82,7 +82,7 @@ def catalogue(studies: Studies, uid_prefix: bytes) -> dict[int, Attribute]:
             "PN", (canary, lookup(people, lambda rows: (studies.person_of(rows) * 7919 + salt) % len(people)))
         ),
         q.PATIENT_ID: Attribute(
-            "LO", (canary, Column(id_style.width, lambda rows: id_style.texts(studies.person_of(rows))))
+            "LO", (canary, Column(id_style.width, lambda rows: id_style.texts(studies.person_of(rows)), padded=False))
         ),
         q.PATIENT_BIRTH_DATE: Attribute(
             "DA", (lookup(births, lambda rows: (studies.person_of(rows) * 104729 + salt) % len(births)),)

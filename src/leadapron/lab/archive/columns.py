@@ -21,10 +21,11 @@ Text = NDArray[np.bytes_]
 
 
 class Column(Struct, frozen=True):
-    """``width`` octets for each row."""
+    """``width`` octets for each row; ``padded`` where spaces may be among them."""
 
     width: int
     values: Callable[[Rows], Text]
+    padded: bool = True
 
 
 Part = bytes | Column
@@ -40,6 +41,20 @@ class Attribute(Struct, frozen=True):
         """Octets in all, even."""
         length = sum(len(part) if isinstance(part, bytes) else part.width for part in self.parts)
         return length + length % 2
+
+    def ends_with(self, suffix: bytes) -> Callable[[Rows], NDArray[np.bool_]] | None:
+        """A test for the end of a value, in either case, for thousands of rows at once; None if only ``texts`` can tell."""
+        last = self.parts[-1] if self.parts else b""
+        if isinstance(last, bytes) or last.padded or not 0 < len(suffix) <= last.width:
+            return None
+        lower, upper = (np.frombuffer(text, np.uint8) for text in (suffix.lower(), suffix.upper()))
+
+        def test(rows: Rows) -> NDArray[np.bool_]:
+            ends = octets(last.values(rows))[:, -len(suffix) :]
+            matching: NDArray[np.bool_] = ((ends == lower) | (ends == upper)).all(axis=1)
+            return matching
+
+        return test
 
     def texts(self, rows: Rows) -> list[bytes]:
         """The values of these rows, one by one, without padding: slow, for matching."""
@@ -68,7 +83,7 @@ def digits(values: Indices, width: int) -> Text:
 
 def number(width: int, values: Callable[[Rows], Indices]) -> Column:
     """A column of digits; a number must not have more than ``width``, a multiple of four."""
-    return Column(width, lambda rows: digits(values(rows), width))
+    return Column(width, lambda rows: digits(values(rows), width), padded=False)
 
 
 def text_table(texts: Iterable[bytes], width: int = 0) -> Text:
