@@ -220,9 +220,10 @@ class Connection(asyncio.BufferedProtocol):
                         self._seconds = self._idle
                         self._set_timer(self._deadline)
                 if not consumer.done and buffer.compact() < MIN_ROOM:
-                    if buffer.size > self.limits.p_data:
+                    most = self.limits.p_data + 2 * MIN_ROOM
+                    if buffer.size >= most:
                         raise LimitExceeded(f"{len(buffer)} octets, and nothing whole among them")
-                    buffer.grow(2 * buffer.size)
+                    buffer.grow(min(2 * buffer.size, most))
             except Exception as error:
                 self._refused = error
                 self._fail(error)
