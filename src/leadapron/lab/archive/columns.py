@@ -43,7 +43,7 @@ class Attribute(Struct, frozen=True):
         return length + length % 2
 
     def ends_with(self, suffix: bytes) -> Callable[[Rows], NDArray[np.bool_]] | None:
-        """A test for the end of a value, in either case, for thousands of rows at once; None if only ``texts`` can tell."""
+        """A test for how values end, in either case, thousands at once; None if only ``texts`` can tell."""
         last = self.parts[-1] if self.parts else b""
         if isinstance(last, bytes) or last.padded or not 0 < len(suffix) <= last.width:
             return None
