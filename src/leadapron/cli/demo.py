@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -31,9 +32,12 @@ def command(ctx: click.Context, report: Path, keep: bool, quiet: bool) -> None:
     the report. Nothing leaves this machine, and every patient is made up or is one of pydicom's test images.
     """
     from leadapron.cli.scan import Job
+    from leadapron.kernel.errors import UsageError
     from leadapron.lab.process import LabProcess
     from leadapron.watch.scan.run import ScanRequest
 
+    if not os.access(report.absolute().parent, os.W_OK):
+        raise UsageError(f"{report} can't be written there; choose another place: --report FILE.html")
     _say("Starting clinic-street: simulated imaging servers on 127.1.0.0/24, this machine only …")
     with LabProcess(POPULATION) as lab:
         up = len(lab.truth())

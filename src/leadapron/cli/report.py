@@ -33,7 +33,7 @@ FILE_WIDTH = 160  # of a table that goes to a file
 
 
 @click.command(name="report", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("number", type=click.IntRange(min=1), required=False, metavar="[SCAN]")
+@click.argument("number", type=click.IntRange(1, 2**63 - 1), required=False, metavar="[SCAN]")
 @click.option("--list", "list_", is_flag=True, help="List the scans there are.")
 @click.option(
     "--format",
@@ -81,7 +81,7 @@ def command(
             write_page(page, facts_of(scan), reading)
         if format_ is not None or output is not None or page is None:
             reading = Reading(store, scan)
-            write_results(format_ or "table", output, facts_of(scan), reading)
+            write_results(format_ or "table", output, facts_of(scan), reading, page)
     if reading.changed and scan.summary is not None:
         print(
             f"{reading.changed:,} of the verdicts or counts are other than when this was scanned: the rules have "
@@ -148,10 +148,10 @@ def write_page(path: Path, facts: Facts, reading: Reading) -> None:
     write_file(path, [render(collect(facts, reading.pairs(), reading.summary))])
 
 
-def write_results(format_: str, output: Path | None, facts: Facts, reading: Reading) -> None:
-    """Write the results to ``output``, or to stdout."""
+def write_results(format_: str, output: Path | None, facts: Facts, reading: Reading, page: Path | None = None) -> None:
+    """Write the results to ``output``, or to stdout. ``page``: the HTML report that was written, to point to it."""
     if format_ == "table":
-        _table(output, facts, reading)
+        _table(output, facts, reading, page)
         return
     records = (record for _, record in reading.pairs())
     lines = _lines(format_, records, reading.summary)
@@ -166,13 +166,13 @@ def _lines(format_: str, records: Iterable[EndpointRecord], summarise: Callable[
     return jsonl.lines(records, summarise) if format_ == "jsonl" else jsonl.document(records, summarise)
 
 
-def _table(output: Path | None, facts: Facts, reading: Reading) -> None:
+def _table(output: Path | None, facts: Facts, reading: Reading, page: Path | None) -> None:
     from leadapron.watch.report.model import collect
     from leadapron.watch.report.terminal import show
 
     report = collect(facts, reading.pairs(), reading.summary)
     with _console(output) as console:
-        show(report, console)
+        show(report, console, None if page is None else str(page))
 
 
 def _list(store: Store, output: Path | None) -> None:

@@ -85,10 +85,10 @@ class Results:
             facts = facts_of(scan)
             if prepared.request.location is None:
                 facts = msgspec.structs.replace(facts, number=None)
-            if page is not None:
-                write_page(page, facts, Reading(store, scan))
             if self._stream is None:
                 write_results(self._format, self._output, facts, Reading(store, scan))
+            if page is not None:
+                write_page(page, facts, Reading(store, scan))
 
     def _write(self, value: EndpointRecord | Summary) -> None:
         from leadapron.watch.report.jsonl import line

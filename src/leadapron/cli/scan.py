@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 DEPTHS = ("touch", "capabilities", "count", "estimate")
-DEFAULT_PORTS = "104,11112,4242,2761,2762 and the web ones"
+DEFAULT_PORTS = "104,11112,4242,2761,2762, and for the web 80,443,8042,8043,8080,8443"
 
 
 class Ports(click.ParamType[tuple[int, ...]]):
@@ -68,7 +68,12 @@ class Title(click.ParamType[str]):
     show_default=True,
     help="touch: associate only; capabilities: C-ECHO too; count: count what is exposed; estimate: by a sample.",
 )
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Connections a second, overall.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Connections a second, overall. [default: what the networks allow]",
+)
 @click.option(
     "--network-rate",
     type=click.FloatRange(min=0, min_open=True),
@@ -100,7 +105,11 @@ class Title(click.ParamType[str]):
     help="Requests that one server is sent at most.",
 )
 @click.option(
-    "--called-ae", "called", type=Title(), multiple=True, help="Called AE title to use; up to three, tried in turn."
+    "--called-ae",
+    "called",
+    type=Title(),
+    multiple=True,
+    help="Called AE title to use; up to three, tried in turn. [default: ANY-SCP; a product's where that is refused]",
 )
 @click.option("--calling-ae", "calling", type=Title(), help="Calling AE title. [default: LEADAPRON]")
 @click.option(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from leadapron.watch.scope import Entry, Scope
 
@@ -27,7 +27,7 @@ def command() -> None:
     """Say what may be scanned, on whose word, and until when."""
 
 
-@command.command("new")
+@command.command("new", short_help="Write a scope file.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--include", multiple=True, metavar="TEXT", help="Address, block, range or host name; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="TEXT", help="The same, kept out whatever is included.")
@@ -50,7 +50,15 @@ def new(
     network_rate: float | None,
     force: bool,
 ) -> None:
-    """Write a scope file."""
+    """Write a scope file: what may be scanned, who allows it, whom to call, and until when.
+
+    At a terminal you are asked for what you leave out. In a script --include, --authorised-by, --contact and --until
+    must be given.
+
+    \b
+    leadapron scope new mine.toml
+    leadapron scope new mine.toml --include 10.20.0.0/22 --exclude 10.20.1.7
+    """
     from leadapron.kernel.clock import SystemClock
     from leadapron.kernel.errors import Failure, UsageError
     from leadapron.watch.scope import Rates, ScopeFile, parse_scope, parse_until, render
@@ -58,16 +66,20 @@ def new(
 
     if file.exists() and not force:
         raise UsageError(f"{file} exists; choose another name, or overwrite it with --force")
-    ask = _Asker(interactive())
-    included = list(include) or ask.many(
-        "--include", "What may be scanned (addresses, blocks, names; separated by commas)"
-    )
-    who = authorised_by or ask.one("--authorised-by", "Who allows it")
-    whom = contact or ask.one("--contact", "Whom to ask or call when something goes wrong")
+    needed = {"--include": include, "--authorised-by": authorised_by, "--contact": contact, "--until": until}
+    missing = [option for option, value in needed.items() if not value]
+    if missing and not interactive():
+        are = "is" if len(missing) == 1 else "are"
+        raise UsageError(
+            f"{', '.join(missing)} {are} missing, and there is nobody to ask; give what is missing on the command line"
+        )
+    included = include or tuple(_ask_many("What may be scanned (addresses, blocks, names; separated by commas)"))
+    who = authorised_by or _ask("Who allows it")
+    whom = contact or _ask("Whom to ask or call when something goes wrong")
     written = ScopeFile(
         authorised_by=who.strip(),
         contact=whom.strip(),
-        valid_until=parse_until(until or ask.one("--until", "Last day on which it holds (2027-01-31)")),
+        valid_until=parse_until(until or _ask("Last day on which it holds (2027-01-31)")),
         include=tuple(entry("include", text) for text in included),
         exclude=tuple(entry("exclude", text) for text in exclude),
         reason=reason,
@@ -87,7 +99,7 @@ def new(
     click.echo(f"wrote {file}; look at it with: leadapron scope show {file}", err=True)
 
 
-@command.command("show")
+@command.command("show", short_help="Say in words what a scope file allows.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("targets", nargs=-1, metavar="[TARGET]…")
 def show(file: Path, targets: tuple[str, ...]) -> None:
@@ -109,20 +121,13 @@ def interactive() -> bool:
     return sys.stdin.isatty()
 
 
-class _Asker:
-    def __init__(self, person: bool) -> None:
-        self._prompt: Callable[..., str] | None = click.prompt if person else None
+def _ask(question: str) -> str:
+    answer: str = click.prompt(question, err=True)
+    return answer
 
-    def one(self, option: str, question: str) -> str:
-        if self._prompt is None:
-            from leadapron.kernel.errors import UsageError
 
-            raise UsageError(f"{option} is missing, and there is nobody to ask; give it on the command line")
-        answer: str = self._prompt(question, err=True)
-        return answer
-
-    def many(self, option: str, question: str) -> list[str]:
-        return [part.strip() for part in self.one(option, question).split(",") if part.strip()]
+def _ask_many(question: str) -> list[str]:
+    return [part.strip() for part in _ask(question).split(",") if part.strip()]
 
 
 def _describe(scope: Scope, file: Path) -> Iterator[str]:

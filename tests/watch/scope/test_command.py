@@ -106,6 +106,7 @@ def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (FACTS, "--include is missing"),
+        ([], "--include, --authorised-by, --contact, --until are missing"),
         (["--include", "8.8.8.8", *FACTS[2:]], "--authorised-by is missing"),
         (["--include", "8.8.8.8", *FACTS[:2], *FACTS[4:]], "--contact is missing"),
         (["--include", "8.8.8.8", *FACTS[:4]], "--until is missing"),

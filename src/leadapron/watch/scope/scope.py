@@ -74,7 +74,9 @@ Verdict = Allowed | Refused
 
 _LOOPBACK = Allowed()
 _NO_SCOPE = Refused(
-    "no-scope", "without a scope file only loopback may be touched; write one with: leadapron scope new FILE"
+    "no-scope",
+    "without a scope file only loopback may be touched; write one with: leadapron scope new FILE, then scan with "
+    "--scope FILE",
 )
 _NOT_INCLUDED = Refused("not-included", "no include entry of the scope covers it")
 _NOT_AN_ADDRESS = Refused("not-an-address", "it is no IP address in its usual spelling")
