@@ -110,18 +110,21 @@ def test_the_policy_allows_exactly_what_is_in_the_file(page: Page) -> None:
 
 def test_it_says_what_when_and_on_whose_word(page: Page) -> None:
     for said in (
-        "127.1.0.0/24 (256 addresses)",
+        "127.1.0.0/24 (256 addresses), depth count",
         "2026-11-21 20:00 UTC, in 12 s",
         "authorised by Dr A. Person; contact security@hospital.example",
-        "number 3, depth count",
+        "number 3",
     ):
         assert said in page.words
     assert "reason" not in page.words.split("Key figures")[0], "what is not known is not shown"
 
 
 def test_key_figures_are_those_of_the_summary_and_marked_where_incomplete(page: Page) -> None:
-    for said in ("3 endpoints exposed", "≥3,100 patients open", "≥4,203 studies open", "≥120,311 images open"):
+    for said in ("3 endpoints exposed", "≈3,100 patients open", "≈4,203 studies open", "≈120,311 images open"):
         assert said in page.words, said
+    assert "About 3,100 patients" in page.words, "an estimate is among them"
+    without = Page(render(report(MEASURED[:2])))
+    assert "≥3,100 patients open" in without.words and "At least 3,100 patients" in without.words
     assert "3 archives behind them" in page.words
 
 

@@ -44,6 +44,11 @@ def test_one_of_everything() -> None:
     ]
 
 
+def test_a_sum_with_an_estimate_in_it_is_no_lower_bound() -> None:
+    assert words.sentences(summary(complete=False, exposed=3), estimated=True)[1].startswith("About 3,100 patients,")
+    assert words.sentences(summary(complete=True, exposed=3), estimated=True)[1].startswith("3,100 patients,")
+
+
 @pytest.mark.parametrize(
     ("counts", "said"),
     [
@@ -72,6 +77,7 @@ def test_the_next_step_names_the_endpoint_that_matters_most() -> None:
         "each server."
     )
     assert words.next_step(summary(exposed=1), first, None).startswith("Close 127.0.0.5:11112; `leadapron scan …")
+    assert words.next_step(summary(exposed=1), first, 7, "out.html").startswith("Close 127.0.0.5:11112; out.html says")
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def render(report: Report, *, detailed: int = DETAILED) -> str:
         summary=report.summary,
         counts={verdict: report.summary.endpoints.get(verdict, 0) for verdict in VERDICTS},
         targets=_targets(report.facts.targets),
-        sentences=words.sentences(report.summary),
+        sentences=words.sentences(report.summary, report.estimated),
         kept=words.KEPT,
         first=[
             (point, numbers.get(id(point))) for point in report.endpoints[:FIRST] if point.record.verdict in SERVING

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -61,16 +61,20 @@ class Endpoint(Struct, frozen=True):
 
 
 class FindingTally(Struct, frozen=True):
-    """One kind of finding at one severity, and on how many endpoints it was made."""
+    """One kind of finding and on how many endpoints it was made. ``severities``: how many at which, the gravest first."""
 
     id: str
-    severity: Severity
     title: str
-    endpoints: int
+    severities: tuple[tuple[Severity, int], ...]
+
+    @property
+    def endpoints(self) -> int:
+        return sum(count for _, count in self.severities)
 
 
 class Report(Struct, frozen=True):
-    """``endpoints`` are the most important ones, in order, at most ``KEEP``; ``total`` is how many there are."""
+    """``endpoints`` are the most important ones, in order, at most ``KEEP``; ``total`` is how many there are.
+    ``estimated``: an estimate is among the counts, so that their sum is one too."""
 
     facts: Facts
     summary: Summary
@@ -79,6 +83,7 @@ class Report(Struct, frozen=True):
     verdicts: dict[Verdict, int]
     findings: tuple[FindingTally, ...]
     load: Load
+    estimated: bool
     busiest: int  # the most requests that any one endpoint was sent
 
     @property
@@ -114,15 +119,17 @@ def collect(
     found: Counter[FindingRef] = Counter()
     load = [0, 0, 0]
     busiest = 0
+    estimated = False
 
     def tallied() -> Iterator[tuple[Measurement, EndpointRecord]]:
-        nonlocal busiest
+        nonlocal busiest, estimated
         for measurement, record in sightings:
             verdicts[record.verdict] += 1
             found.update(set(record.findings))
             for index, value in enumerate((record.load.connections, record.load.associations, record.load.requests)):
                 load[index] += value
             busiest = max(busiest, record.load.requests)
+            estimated = estimated or (record.exposed is not None and record.exposed.method == "estimate")
             yield measurement, record
 
     kept = heapq.nsmallest(keep, tallied(), key=lambda pair: importance(pair[1]))
@@ -132,15 +139,21 @@ def collect(
         endpoints=tuple(Endpoint(record, measurement, _in_words(measurement, record)) for measurement, record in kept),
         total=verdicts.total(),
         verdicts={verdict: verdicts[verdict] for verdict in VERDICTS if verdicts[verdict]},
-        findings=tuple(
-            FindingTally(one.id, one.severity, record_text(one).title, count)
-            for one, count in sorted(
-                found.items(), key=lambda item: (SEVERITIES.index(item[0].severity), -item[1], item[0].id)
-            )
-        ),
+        findings=_tallies(found),
         load=Load(*load),
+        estimated=estimated,
         busiest=busiest,
     )
+
+
+def _tallies(found: Mapping[FindingRef, int]) -> tuple[FindingTally, ...]:
+    """By finding; the gravest first, of those the most frequent."""
+    tallies = []
+    for name in {one.id for one in found}:
+        counts = tuple((s, found[ref]) for s in SEVERITIES if (ref := FindingRef(name, s)) in found)
+        tallies.append(FindingTally(name, record_text(FindingRef(name, counts[0][0])).title, counts))
+    tallies.sort(key=lambda tally: (SEVERITIES.index(tally.severities[0][0]), -tally.severities[0][1], tally.id))
+    return tuple(tallies)
 
 
 def _in_words(measurement: Measurement, record: EndpointRecord) -> tuple[FindingText, ...]:

@@ -14,8 +14,8 @@ from leadapron.watch.report.table import endpoint_table
 ROWS = 60  # on a terminal, where a person reads; a file or a pipe gets all
 
 
-def show(report: Report, console: Console) -> None:
-    """Print it. Nothing is written but to ``console``."""
+def show(report: Report, console: Console, page: str | None = None) -> None:
+    """Print it. Nothing is written but to ``console``. ``page``: the HTML report, where one was written just now."""
     limit = ROWS if console.is_terminal else len(report.endpoints)
     records = [point.record for point in report.endpoints[:limit]]
     shown = Counter(record.verdict for record in records)
@@ -23,10 +23,10 @@ def show(report: Report, console: Console) -> None:
     if records:
         console.print(endpoint_table(records, console.width, left_out))
         console.print()
-    headline, *rest = words.sentences(report.summary)
+    headline, *rest = words.sentences(report.summary, report.estimated)
     console.print(Text(headline, style="bold red" if report.summary.endpoints.get("exposed") else "bold"))
     if rest:
         console.print(Text(" ".join(rest)))
     console.print(Text(words.KEPT, style="green"))
     first = records[0] if records else None
-    console.print(Text.assemble(("Next: ", "bold"), words.next_step(report.summary, first, report.facts.number)))
+    console.print(Text.assemble(("Next: ", "bold"), words.next_step(report.summary, first, report.facts.number, page)))

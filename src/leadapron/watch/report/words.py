@@ -27,8 +27,9 @@ def headline(summary: Summary) -> str:
     return "No imaging server was found that talks to strangers."
 
 
-def figures(total: ExposedTotal) -> str:
-    """``3,100 patients, 4,203 studies and 120,311 images``, with "at least" where something may be missing."""
+def figures(total: ExposedTotal, estimated: bool = False) -> str:
+    """``3,100 patients, 4,203 studies and 120,311 images``, with "at least" where something may be missing, and "about"
+    where an estimate is part of it, which may be too high as well."""
     amounts = listing(
         [
             quantity(total.patients, "patient"),
@@ -36,17 +37,17 @@ def figures(total: ExposedTotal) -> str:
             quantity(total.images, "image"),
         ]
     )
-    return amounts if total.complete else f"at least {amounts}"
+    return amounts if total.complete else f"{'about' if estimated else 'at least'} {amounts}"
 
 
-def sentences(summary: Summary) -> list[str]:
-    """The scan in words, headline first."""
+def sentences(summary: Summary, estimated: bool = False) -> list[str]:
+    """The scan in words, headline first. ``estimated``: some of what stands open was estimated."""
     said = [headline(summary)]
     counts = summary.endpoints
     if counts.get("exposed", 0):
         sources = quantity(summary.archives, "archive")
         behind = f", in {sources}" if summary.archives else ""
-        stood = f"{figures(summary.exposed)} stand open{behind}."
+        stood = f"{figures(summary.exposed, estimated)} stand open{behind}."
         said.append(stood[0].upper() + stood[1:])
         if not summary.exposed.complete:
             said.append("Not every count could be finished; the endpoint's own line says why.")
@@ -94,16 +95,17 @@ def _some(count: int, one: str, many: str) -> str:
 KEPT = "No image was asked for, and nothing of any patient was kept: records were counted and forgotten."
 
 
-def next_step(summary: Summary, first: EndpointRecord | None, scan: int | None) -> str:
-    """What to do now. ``first`` is the endpoint that matters most; ``scan`` its number, None where it was not saved."""
+def next_step(summary: Summary, first: EndpointRecord | None, scan: int | None, page: str | None = None) -> str:
+    """What to do now. ``first`` is the endpoint that matters most; ``scan`` its number, None where it was not saved;
+    ``page`` the HTML report, where one was written just now."""
     counts = summary.endpoints
-    report = (
-        f"leadapron report {scan} --report report.html" if scan is not None else "leadapron scan … --report report.html"
-    )
     if first is not None and first.verdict in ("exposed", "open"):
         where = endpoint(first.address, first.port)
         rank = " first" if counts.get("exposed", 0) + counts.get("open", 0) > 1 else ""
-        return f"Close {where}{rank}; `{report}` writes down how, step by step, for each server."
+        if page is not None:
+            return f"Close {where}{rank}; {page} says how, step by step, for each server."
+        command = "leadapron scan …" if scan is None else f"leadapron report {scan}"
+        return f"Close {where}{rank}; `{command} --report report.html` writes down how, step by step, for each server."
     if counts.get("failed", 0):
         return "Scan again with a lower --rate, so that every endpoint is measured."
     if counts.get("guarded", 0):
