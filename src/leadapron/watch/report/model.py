@@ -61,7 +61,7 @@ class Endpoint(Struct, frozen=True):
 
 
 class FindingTally(Struct, frozen=True):
-    """One kind of finding and on how many endpoints it was made. ``severities``: how many at which, the gravest first."""
+    """One kind of finding and on how many endpoints it was made; ``severities``: how many at which, gravest first."""
 
     id: str
     title: str
