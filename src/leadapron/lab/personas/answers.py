@@ -39,8 +39,9 @@ PERSONAS = (
     _odd("undated", "some studies have no date and lie outside of every range; give it `undated`"),
     _odd(
         "undated-limit",
-        "the same, and stops silently at 300: undated studies are in no range, but their patients can be asked for",
+        "the same, and stops silently at 300: studies without a date are in no range, and some may stay unseen",
         Answers(limit=300),
+        completable=False,
     ),
     _odd("malformed-dates", "some studies have a date that is none; give it `odd_dates`"),
     _odd(
