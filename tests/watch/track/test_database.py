@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def python(program: str, *arguments: object) -> subprocess.CompletedProcess[str]
 
 
 def test_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) -> None:
-    engine = database.open_engine(tmp_path)
+    engine = database._engine(tmp_path)
+    database.migrate(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         # Comparison does not look at checks, so they are compared by what the database says they are.
@@ -55,13 +57,13 @@ def test_head_is_the_newest_revision() -> None:
     assert directory.get_bases() == ["0001"]
 
 
-def test_a_current_database_opens_without_alembic(tmp_path: Path) -> None:
-    Store.open(tmp_path).close()
+def test_an_empty_or_current_database_opens_without_alembic(tmp_path: Path) -> None:
     program = (
         "import sys; from leadapron.watch.track.store import Store; Store.open(sys.argv[1]).close();"
         "print('alembic' in sys.modules)"
     )
-    assert python(program, tmp_path).stdout == "False\n"
+    for _ in range(2):
+        assert python(program, tmp_path).stdout == "False\n"
 
 
 def test_the_file_is_for_its_owner_and_durable(tmp_path: Path) -> None:
@@ -84,16 +86,31 @@ def test_several_that_open_an_empty_database_at_once_all_succeed(tmp_path: Path)
     assert [(run.stdout, run.stderr) for run in runs] == [("[]\n", "")] * 4
 
 
-def test_a_migration_that_breaks_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import alembic.op
+def test_an_empty_database_gets_what_the_migrations_make(tmp_path: Path) -> None:
+    made = []
+    for directory, bring in ((tmp_path / "a", database.create), (tmp_path / "b", database.migrate)):
+        engine = database._engine(directory)
+        bring(engine)
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT type, name FROM sqlite_master ORDER BY type, name").all()
+            made.append(([tuple(row) for row in rows], database._version(engine)))
+        engine.dispose()
+    assert made[0] == made[1]
 
-    def broken(*_: object, **__: object) -> None:
-        raise sa.exc.OperationalError("CREATE INDEX", {}, sqlite3.OperationalError("as if the machine had stopped"))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(alembic.op, "create_index", broken)
-        with pytest.raises(Failure):
-            Store.open(tmp_path)
+@pytest.mark.parametrize("bring", [database.create, database.migrate])
+def test_tables_that_break_while_they_are_made_leave_nothing_behind(
+    bring: Callable[[sa.Engine], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(connection: sa.Connection, cursor: object, statement: str, *_: object) -> None:
+        if "CREATE INDEX" in statement:
+            raise sqlite3.OperationalError("as if the machine had stopped")
+
+    engine = database._engine(tmp_path)
+    sa.event.listen(engine, "before_cursor_execute", stopped)
+    with pytest.raises((sa.exc.DBAPIError, sqlite3.OperationalError)):
+        bring(engine)
+    engine.dispose()
     with sqlite3.connect(tmp_path / "leadapron.sqlite") as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
     Store.open(tmp_path).close()

@@ -4,9 +4,10 @@ SQLite runs in WAL mode, so that a report can read while a scan writes, and with
 returned is on stable storage (invariant 6), which costs one flush for a batch, not one for a row. The driver is set to
 open no transactions of its own, so that BEGIN means BEGIN; without that a migration would not be one transaction.
 
-Alembic costs half a second to import, so the version is looked up first and alembic is only called when it is not the
-newest. Two processes that open an empty database at once both migrate; the one that comes second fails, looks again,
-finds the newest version and goes on.
+Alembic costs half a second to import, so the version is looked up first and alembic is only called for a database that
+is older than we are. An empty one gets the newest tables at once (a test holds them equal to what the migrations make).
+Two processes that open an empty database together both try; the one that comes second fails, looks again, finds the
+newest version and goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sqlalchemy import exc
 
 from leadapron.kernel.errors import Failure, UsageError
 from leadapron.kernel.paths import DATABASE, data_dir, private_file
-from leadapron.watch.track.tables import HEAD
+from leadapron.watch.track.tables import HEAD, metadata
 
 BUSY_TIMEOUT_S = 15.0  # how long we wait for another process that writes; WAL writers hold the lock for milliseconds
 CONNECT_TIMEOUT_S = 10
@@ -37,7 +38,10 @@ def open_engine(location: str | Path) -> sa.Engine:
     engine = _engine(location)
     try:
         with failures(engine):
-            if _version(engine) != HEAD:
+            version = _version(engine)
+            if version is None:
+                create(engine)
+            elif version != HEAD:
                 migrate(engine)
     except BaseException:
         engine.dispose()
@@ -97,6 +101,19 @@ def _version(engine: sa.Engine) -> str | None:
             return None
         value = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
         return None if value is None else str(value)
+
+
+def create(engine: sa.Engine) -> None:
+    """The newest tables in an empty database, in one transaction, marked as alembic would mark them."""
+    mark = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String(32), primary_key=True))
+    try:
+        with engine.begin() as connection:
+            mark.create(connection)
+            metadata.create_all(connection)
+            connection.execute(mark.insert().values(version_num=HEAD))
+    except exc.DBAPIError:
+        if _version(engine) != HEAD:  # else another process was faster
+            raise
 
 
 def migrate(engine: sa.Engine) -> None:
