@@ -86,7 +86,7 @@ class Results:
             if prepared.request.location is None:
                 facts = msgspec.structs.replace(facts, number=None)
             if self._stream is None:
-                write_results(self._format, self._output, facts, Reading(store, scan))
+                write_results(self._format, self._output, facts, Reading(store, scan), page)
             if page is not None:
                 write_page(page, facts, Reading(store, scan))
 
