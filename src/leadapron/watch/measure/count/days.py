@@ -6,13 +6,17 @@ undated: it is on no calendar that we could search day by day, and servers compa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, timedelta
+from array import array
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import lru_cache
 
+from leadapron.watch.measure.count.hashes import Memory, process_memory
 from leadapron.watch.measure.count.query import FIRST_DAY, LAST_DAY, DateRange
 
 EVER = DateRange(FIRST_DAY, LAST_DAY)
 EVER_OPEN = DateRange(None, None)
+_ZERO = date(1900, 1, 1).toordinal()
 _OLD = 19850101  # digital archives hardly reach further back: where to look first, not where to stop
 
 
@@ -26,6 +30,11 @@ def as_date(day: int) -> date:
 
 def valid_day(value: bytes) -> int:
     """The day that a StudyDate says (padding allowed), or 0."""
+    return _valid_day(value) if len(value) <= 16 else _valid_day.__wrapped__(value)  # long ones would fill the cache
+
+
+@lru_cache(32_768)
+def _valid_day(value: bytes) -> int:
     text = value.strip(b" \0")
     if len(text) != 8 or not text.isdigit():
         return 0
@@ -66,10 +75,12 @@ def cut(span: DateRange, day: int) -> tuple[DateRange, DateRange]:
 
 
 def around(span: DateRange, day: int) -> tuple[DateRange, ...]:
-    """Before ``day``, ``day``, after it; empty ones are left out."""
+    """Before ``day``, ``day`` (as a range, so that it tells whether ranges include their ends), after it; no empty
+    ones.
+    """
     first, last = bounds(span)
     parts = [DateRange(span.first, later(day, -1))] if day > first else []
-    parts.append(DateRange(day, day))
+    parts.append(DateRange(day, day, as_range=True))
     if day < last:
         parts.append(DateRange(later(day, 1), span.last))
     return tuple(parts)
@@ -106,6 +117,60 @@ def halves(span: DateRange, dates: Mapping[int, int], today: int) -> tuple[DateR
     return cut(span, later(first, max(0, ((as_date(last) - as_date(first)).days - 1) // 2)))
 
 
-def middle(span: DateRange) -> date:
-    first, last = bounds(span)
-    return as_date(first) + timedelta(days=(as_date(last) - as_date(first)).days // 2)
+class DayCounts(Mapping[int, int]):
+    """Studies by day, in bounded memory: a dictionary for a few days, a table of all days of 1900 to 2100 for many.
+
+    Where the process has no memory left for the table, months instead: a study then counts on the first of its month.
+    """
+
+    FEW = 256
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self._memory = process_memory if memory is None else memory
+        self._few: dict[int, int] | None = {}
+        self._table = array("q")
+        self._by_month = False
+        self._taken = 0
+
+    def __del__(self) -> None:
+        self._memory.give(self._taken)
+
+    def add(self, day: int, studies: int = 1) -> None:
+        if self._few is not None:
+            if day in self._few or len(self._few) < self.FEW:
+                self._few[day] = self._few.get(day, 0) + studies
+                return
+            few, self._few = self._few, None
+            octets = 8 * (as_date(LAST_DAY).toordinal() - _ZERO + 1)
+            self._by_month = not self._memory.take(octets)
+            self._taken = 0 if self._by_month else octets
+            self._table = array("q", bytes(8 * 201 * 12 if self._by_month else octets))
+            for known, n in few.items():
+                self.add(known, n)
+        self._table[self._place(day)] += studies
+
+    def _place(self, day: int) -> int:
+        if self._by_month:
+            return (day // 10000 - FIRST_DAY // 10000) * 12 + day // 100 % 100 - 1
+        return as_date(day).toordinal() - _ZERO
+
+    def __getitem__(self, day: int) -> int:
+        if self._few is not None:
+            return self._few[day]
+        studies = self._table[self._place(day)] if not self._by_month or day % 100 == 1 else 0
+        if not studies:
+            raise KeyError(day)
+        return studies
+
+    def __iter__(self) -> Iterator[int]:
+        if self._few is not None:
+            yield from sorted(self._few)
+            return
+        for place, studies in enumerate(self._table):
+            if studies and self._by_month:
+                yield (FIRST_DAY // 10000 + place // 12) * 10000 + (place % 12 + 1) * 100 + 1
+            elif studies:
+                yield as_day(date.fromordinal(_ZERO + place))
+
+    def __len__(self) -> int:
+        return len(self._few) if self._few is not None else sum(n > 0 for n in self._table)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 SET_ENTRY = 96  # octets of an int and its place in a set: CPython 3.11, 64 bits, with room to grow
 ARRAY_ENTRY = 12  # eight octets, and what waits to be merged; the merging itself is done by one at a time
-SET_LIMIT: Final = 16_384  # 1.5 MB; above it an array costs a quarter
+FREE: Final = 256  # so many that nobody pays for: 24 KiB
+SET_LIMIT: Final = 2_048  # above it an array is smaller by far
 LIMIT: Final = 4_000_000
 SKETCH: Final = 256
 
@@ -91,11 +92,10 @@ class Hashes:
         self._limit = limit
         self._taken = 0
         self._set: set[int] | None = set()
-        self._sorted: NDArray[np.uint64] | None = None
+        self._runs: list[NDArray[np.uint64]] | None = None  # sorted, disjoint, each at most half of the one before
         self._pending = array("Q")
         self._log: HyperLogLog | None = None
-        self._smallest: list[int] = []  # a max-heap (negated) of the sketch, once this is no set any more
-        self._members: set[int] = set()
+        self._smallest: NDArray[np.uint64] | None = None  # the sketch, where there is nothing else to take it from
         self.update(items)
 
     def __del__(self) -> None:
@@ -106,13 +106,23 @@ class Hashes:
         self._settle()
         return self._log is None
 
+    @property
+    def relative_error(self) -> float:
+        """One standard error of ``len()``, as a share of it; 0 while ``exact``."""
+        return 0.0 if self.exact or self._log is None else self._log.relative_error
+
+    @property
+    def small(self) -> bool:
+        """Whether ``add`` still tells new from known."""
+        return self._set is not None
+
     def __len__(self) -> int:
         if self._set is not None:
             return len(self._set)
         self._settle()
         if self._log is not None:
             return self._log.estimate()
-        return 0 if self._sorted is None else len(self._sorted)
+        return sum(map(len, self._runs or ()))
 
     def __bool__(self) -> bool:
         return self._set is None or bool(self._set)
@@ -122,12 +132,11 @@ class Hashes:
         if self._set is not None:
             return item in self._set
         self._settle()
-        if self._sorted is None:
+        if self._runs is None:
             return False
         import numpy as np
 
-        place = int(np.searchsorted(self._sorted, np.uint64(item)))
-        return place < len(self._sorted) and int(self._sorted[place]) == item
+        return bool(self._known(np.array([item], dtype=np.uint64))[0])
 
     def add(self, item: int) -> bool:
         """Add one; whether it was new. In the larger forms always True: there only ``absorb`` knows."""
@@ -135,7 +144,7 @@ class Hashes:
             if item in self._set:
                 return False
             self._set.add(item)
-            if not len(self._set) & 0x3FF:
+            if not len(self._set) % FREE:
                 self._account()
             return True
         self._pending.append(item)
@@ -149,13 +158,21 @@ class Hashes:
 
     def absorb(self, items: NDArray[np.uint64]) -> None:
         """``update`` for many at once."""
-        if self._set is not None and len(self._set) + len(items) <= SET_LIMIT // 4:
+        if self._set is not None and len(self._set) + len(items) <= SET_LIMIT // 2:
             self.update(items.tolist())
             return
         if self._set is not None:
             self._to_array()
         self._settle()
         self._take_in(items)
+
+    def absorb_new(self, items: NDArray[np.uint64]) -> None:
+        """``absorb`` of what is sorted, distinct and known to be ``unknown``."""
+        if self._set is not None:
+            self.absorb(items)
+            return
+        self._settle()
+        self._append(items)
 
     def merge(self, other: Hashes) -> int:
         """Take in all of the other; how many were new (an estimate where either is not exact)."""
@@ -166,7 +183,8 @@ class Hashes:
             self._to_log()
             assert self._log is not None
             self._log.merge(other._log)
-            self._sketch(-h for h in other._smallest)
+            if other._smallest is not None:
+                self._sketch(other._smallest)
         elif other._set is not None:
             self.update(other._set)
         else:
@@ -181,11 +199,9 @@ class Hashes:
             return 0
         if self._set is not None and all(o._set is not None for o in others):
             return len(self._set.difference(*(o._set or () for o in others)))
-        import numpy as np
-
         rest = self._numbers()
         for other in others:
-            rest = rest[~np.isin(rest, other._numbers())]
+            rest = rest[other.unknown(rest)]
         return len(rest)
 
     def unknown(self, items: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -193,36 +209,36 @@ class Hashes:
         import numpy as np
 
         self._settle()
-        return ~np.isin(items, self._numbers())
+        if self._set is not None:
+            return ~np.isin(items, self._numbers())
+        return ~self._known(items)
 
     def fingerprint(self) -> Fingerprint:
         size = len(self)
         if self._set is not None:
             smallest = heapq.nsmallest(SKETCH, self._set)
-        elif self._sorted is not None:
-            smallest = [int(h) for h in self._sorted[:SKETCH]]
+        elif self._runs is not None:
+            smallest = heapq.nsmallest(SKETCH, (int(h) for run in self._runs for h in run[:SKETCH]))
         else:
-            smallest = sorted(-h for h in self._smallest)
+            smallest = [] if self._smallest is None else self._smallest.tolist()
         total = None
         if self._set is not None:
             total = sum(self._set) & MASK
-        elif self._sorted is not None:
-            total = int(self._sorted.sum())  # wraps at 2^64, as uint64 does
+        elif self._runs is not None:
+            total = sum(int(run.sum()) for run in self._runs) & MASK  # each sum wraps at 2^64, as uint64 does
         return Fingerprint(size, total, tuple(smallest))
 
     # ---- the three forms ------------------------------------------------------------------------------------------
 
     def _room(self) -> int:
-        """How many may wait before they are merged: in proportion, so that the merging costs n log n in all."""
-        if self._sorted is None:
-            return 16_384
-        return max(16_384, len(self._sorted) // 4)
+        """How many may wait before they are merged."""
+        return 2_048 if self._runs is None else 16_384
 
     def _account(self) -> None:
-        """After the set grew: pay for it, or change form. The first 1,024 are free."""
+        """After the set grew: pay for it, or change form."""
         assert self._set is not None
-        due = (len(self._set) & ~0x3FF) * SET_ENTRY
-        if len(self._set) > min(SET_LIMIT, self._limit):
+        due = len(self._set) * SET_ENTRY
+        if len(self._set) >= min(SET_LIMIT, self._limit):
             self._to_array()
         elif due > self._taken:
             if self._memory.take(due - self._taken):
@@ -246,32 +262,58 @@ class Hashes:
             fresh, self._pending = np.array(self._pending, dtype=np.uint64), array("Q")
             self._take_in(fresh)
 
+    def _known(self, items: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Which of these are in one of the runs."""
+        import numpy as np
+
+        known = np.zeros(len(items), dtype=np.bool_)
+        for run in self._runs or ():
+            place = np.searchsorted(run, items)
+            place[place == len(run)] = 0
+            known |= run[place] == items
+        return known
+
     def _take_in(self, fresh: NDArray[np.uint64]) -> None:
-        """Merge into the sorted numbers, or into the log when there is no more room."""
+        import numpy as np
+
+        fresh = np.unique(fresh)
+        if self._log is None and self._runs:
+            fresh = fresh[~self._known(fresh)]
+        self._append(fresh)
+
+    def _append(self, fresh: NDArray[np.uint64]) -> None:
+        """Sorted and new numbers become a run; into the log when there is no more room.
+
+        Runs of like size are merged, so that each number is moved log n times in all, whatever the order it came in.
+        """
         import numpy as np
 
         if self._log is None:
-            fresh = np.unique(fresh if self._sorted is None else np.concatenate((self._sorted, fresh)))
-            if len(fresh) <= self._limit and self._pay(len(fresh) * ARRAY_ENTRY):
-                self._sorted = fresh
+            size = sum(map(len, self._runs or ())) + len(fresh)
+            if size <= self._limit and self._pay(size * ARRAY_ENTRY):
+                runs = self._runs = self._runs or []
+                if len(fresh):
+                    runs.append(fresh)
+                while len(runs) > 1 and len(runs[-1]) * 2 > len(runs[-2]):
+                    # A stable sort finds the two sorted runs and merges them in linear time.
+                    runs[-2:] = [np.sort(np.concatenate(runs[-2:]), kind="stable")]
                 return
             self._to_log()
         assert self._log is not None
         self._log.update(fresh)
-        self._sketch(np.sort(fresh)[:SKETCH].tolist())
+        self._sketch(fresh)
 
     def _to_log(self) -> None:
         """From whichever exact form; nothing waits."""
         if self._log is not None:
             return
-        import numpy as np
 
         items = self._numbers()
-        self._set, self._sorted = None, None
+        self._set, self._runs = None, None
         self._pay(0)
         self._log = HyperLogLog(16 if self._pay(1 << 16) else 12)  # if nothing is left: 4 KiB that nobody paid for
         self._log.update(items)
-        self._sketch(np.sort(items)[:SKETCH].tolist())
+        self._sketch(items)
 
     def _pay(self, due: int) -> bool:
         """Hold ``due`` octets of the purse from now on; False, and nothing changed, if it has not so many."""
@@ -288,15 +330,14 @@ class Hashes:
 
         if self._set is not None:
             return np.fromiter(self._set, dtype=np.uint64, count=len(self._set))
-        return np.empty(0, dtype=np.uint64) if self._sorted is None else self._sorted
+        if not self._runs:
+            return np.empty(0, dtype=np.uint64)
+        if len(self._runs) > 1:
+            self._runs = [np.sort(np.concatenate(self._runs), kind="stable")]
+        return self._runs[0]
 
-    def _sketch(self, items: Iterable[int]) -> None:
-        for item in items:
-            if item in self._members:
-                continue
-            if len(self._smallest) < SKETCH:
-                heapq.heappush(self._smallest, -item)
-                self._members.add(item)
-            elif item < -self._smallest[0]:
-                self._members.discard(-heapq.heappushpop(self._smallest, -item))
-                self._members.add(item)
+    def _sketch(self, items: NDArray[np.uint64]) -> None:
+        import numpy as np
+
+        both = items if self._smallest is None else np.concatenate((self._smallest, items))
+        self._smallest = np.unique(both)[:SKETCH].copy()

@@ -63,16 +63,16 @@ def _clock(second: int) -> str:
 class StudyQuery(Struct, frozen=True):
     """A STUDY-level C-FIND in the Study Root model.
 
-    ``date`` None: StudyDate empty (universal matching); ``time`` only within a single day. ``patient_suffix``:
-    PatientID is ``*`` and these characters; None: PatientID empty. Return keys: StudyInstanceUID, StudyDate, PatientID,
-    NumberOfStudyRelatedInstances, StudyTime where ``time`` is set; with ``want_shapes`` PatientName and
+    ``date`` None: StudyDate empty (universal matching); ``time`` only within a single day. ``patient``: the value of
+    PatientID, ``*`` and then digits or letters, or these alone; None: empty. Return keys: StudyInstanceUID, StudyDate,
+    PatientID, NumberOfStudyRelatedInstances, StudyTime where ``time`` is set; with ``want_shapes`` PatientName and
     PatientBirthDate too. ``max_answers``: send C-CANCEL after so many (the answer is then ``cancelled``). ``sample``:
     how many UIDs of studies without an image count to keep.
     """
 
     date: DateRange | None = None
     time: TimeRange | None = None
-    patient_suffix: str | None = None
+    patient: str | None = None
     want_shapes: bool = False
     max_answers: int | None = None
     sample: int = 0

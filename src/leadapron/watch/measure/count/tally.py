@@ -8,29 +8,34 @@ told any more.
 from __future__ import annotations
 
 from array import array
+from functools import lru_cache
 from typing import Final
 
-from leadapron.watch.measure.count.days import valid_day
-from leadapron.watch.measure.count.hashes import LIMIT, SET_LIMIT, Hashes, Memory
+from leadapron.watch.measure.count.days import DayCounts, valid_day
+from leadapron.watch.measure.count.hashes import LIMIT, Hashes, Memory
 from leadapron.watch.measure.count.hashing import HashFunction, process_hash
 from leadapron.watch.measure.count.query import Answer, ImageAnswer, SeriesAnswer, StudyQuery
 from leadapron.watch.measure.count.shape import ShapeTally
 
-ROWS: Final = 16_384
+ROWS: Final = 1_024
 MOST_IMAGES: Final = 1_000_000  # in a study; more is a server's mistake
 SERIES_KEPT: Final = 1_000
 IMAGES_KEPT: Final = 200_000
 SHAPES_LOOKED_AT: Final = 10
 UID_LENGTH: Final = 64  # PS3.5 §9.1
-_CACHE: Final = 8_192
 
 
 def image_count(value: bytes) -> int:
     """A NumberOf…RelatedInstances (VR IS) that can be believed, or -1: a study without images is none, nor one with
     10⁹.
     """
+    return _image_count(value) if len(value) <= 16 else -1
+
+
+@lru_cache(8_192)
+def _image_count(value: bytes) -> int:
     text = value.strip(b" \0")
-    if not text.isdigit() or len(text) > 12:
+    if not text.isdigit():
         return -1
     number = int(text)
     return number if 0 < number <= MOST_IMAGES else -1
@@ -46,14 +51,6 @@ def clock_second(value: bytes) -> int:
     return hour * 3600 + minute * 60 + min(second, 59) if hour < 24 and minute < 60 else -1
 
 
-def _remember(cache: dict[bytes, int], value: bytes, meaning: int) -> None:
-    """Few values are frequent. Long ones are none of those, and would fill the memory."""
-    if len(value) <= 16:
-        if len(cache) >= _CACHE:
-            cache.clear()
-        cache[value] = meaning
-
-
 class Tally:
     """One ``StudyQuery`` being answered. ``add`` for each pending response, then ``finish`` once."""
 
@@ -67,19 +64,17 @@ class Tally:
     ) -> None:
         self.answers = 0
         self._query, self._hash = query, hash_of
-        self._suffix = query.patient_suffix.encode().lower() if query.patient_suffix else b""
+        self._patient = (query.patient or "*").encode().lower()
         self._studies = Hashes(memory=memory, limit=limit)
         self._undated = Hashes(memory=memory, limit=limit)
         self._patients = Hashes(memory=memory, limit=limit)
-        self._dates: dict[int, int] = {}
+        self._dates = DayCounts(memory)
         self._images = self._images_missing = self._undated_images = self._undated_images_missing = 0
         self._patients_missing = self._duplicates = self._without_uid = self._outside = self._wrong_level = 0
         self._sample: dict[int, bytes] = {}
         self._threshold = 1 << 64
         self._shape = ShapeTally() if query.want_shapes else None
         self._rows = (array("Q"), array("q"), array("q"), array("Q"))  # study, day or 0, images or -1, patient or 0
-        self._known_days: dict[bytes, int] = {}
-        self._known_counts: dict[bytes, int] = {}
 
     def add(
         self,
@@ -105,15 +100,8 @@ class Tally:
         if not uid:
             self._without_uid += 1
             return
-        day = self._known_days.get(date)
-        if day is None:
-            day = valid_day(date)
-            _remember(self._known_days, date, day)
-        count = self._known_counts.get(images)
-        if count is None:
-            count = image_count(images)
-            _remember(self._known_counts, images, count)
-        if query.date is not None or self._suffix:
+        day, count = valid_day(date), image_count(images)
+        if query.date is not None or self._patient != b"*":
             self._outside += self._is_outside(day, time, patient)
         key = self._hash(uid)
         if count < 0 and query.sample and key < self._threshold and len(uid) <= UID_LENGTH:
@@ -161,11 +149,13 @@ class Tally:
             second = clock_second(time)
             if second >= 0 and not query.time.first <= second <= query.time.last:
                 return True
-        return bool(self._suffix) and not patient.lower().endswith(self._suffix)
+        if self._patient[:1] == b"*":
+            return not patient.lower().endswith(self._patient[1:])
+        return patient.lower() != self._patient
 
     def _keep(self, key: int, uid: bytes) -> None:
         self._sample[key] = uid
-        if len(self._sample) > 2 * self._query.sample + 16:
+        if len(self._sample) > self._query.sample + 64:
             self._prune()
 
     def _prune(self) -> None:
@@ -175,20 +165,23 @@ class Tally:
             self._threshold = kept[-1] if kept else 0
 
     def _settle(self) -> None:
-        if len(self._rows[0]) + len(self._studies) <= SET_LIMIT // 2:
+        if self._studies.small:
             self._settle_few()
-        else:
+        if self._rows[0]:
             self._settle_many()
-        self._rows = (array("Q"), array("q"), array("q"), array("Q"))
 
     def _settle_few(self) -> None:
-        dates = self._dates
+        """One by one, until the collection of studies has grown too large for that."""
+        done = 0
         for key, day, count, patient in zip(*self._rows, strict=True):
+            if not self._studies.small:
+                break
+            done += 1
             if not self._studies.add(key):
                 self._duplicates += 1
                 continue
             if day:
-                dates[day] = dates.get(day, 0) + 1
+                self._dates.add(day)
             else:
                 self._undated.add(key)
                 self._undated_images += max(count, 0)
@@ -199,6 +192,8 @@ class Tally:
                 self._patients.add(patient)
             else:
                 self._patients_missing += 1
+        for column in self._rows:
+            del column[:done]
 
     def _settle_many(self) -> None:
         import numpy as np
@@ -208,23 +203,26 @@ class Tally:
             keys, first = np.unique(keys, return_index=True)
             fresh = self._studies.unknown(keys)
             keys, first = keys[fresh], first[fresh]
+            self._studies.absorb_new(keys)
         else:
             first = np.arange(len(keys))
+            self._studies.absorb(keys)
         self._duplicates += len(self._rows[0]) - len(keys)
         days, counts = np.array(self._rows[1])[first], np.array(self._rows[2])[first]
         patients = np.array(self._rows[3], dtype=np.uint64)[first]
         known = counts >= 0
         undated = days == 0
-        self._studies.absorb(keys)
         self._undated.absorb(keys[undated])
         self._images += int(counts[known].sum())
         self._images_missing += int((~known).sum())
         self._undated_images += int(counts[known & undated].sum())
         self._undated_images_missing += int((~known & undated).sum())
         for day, n in zip(*np.unique(days[~undated], return_counts=True), strict=True):
-            self._dates[int(day)] = self._dates.get(int(day), 0) + int(n)
+            self._dates.add(int(day), int(n))
         self._patients.absorb(np.unique(patients[patients > 0]))
         self._patients_missing += int((patients == 0).sum())
+        for column in self._rows:
+            del column[:]
 
 
 class SeriesTally:
