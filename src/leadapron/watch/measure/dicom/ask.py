@@ -88,7 +88,7 @@ class Asker:
         tally = Tally(query)
         keys: dict[int, str | None] = {
             Tag.StudyDate: query.date.text if query.date else None,
-            Tag.PatientID: f"*{query.patient_suffix}" if query.patient_suffix is not None else None,
+            Tag.PatientID: query.patient,
             Tag.NumberOfStudyRelatedInstances: None,
         }
         if query.time is not None:
