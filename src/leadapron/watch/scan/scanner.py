@@ -80,6 +80,7 @@ class Scanner:
         self._pacer: Pacer[Target] = Pacer(pace)
         self._max_in_flight = max(16, min(max_in_flight, raise_open_files_limit() - 200))
         self._max_open = max_open
+        self._called: dict[int, str] = {}
         self._in_flight = 0
         self._open = 0
         self._deep = asyncio.Semaphore(MAX_DEEP)
@@ -101,6 +102,13 @@ class Scanner:
     def stopped(self) -> bool:
         """Whether ``stop`` ended it before its end."""
         return self._stopping
+
+    def called(self, port: int) -> str:
+        """The called AE title that is tried first."""
+        title = self._called.get(port)
+        if title is None:
+            title = self._called[port] = self._options.called_titles(port)[0]
+        return title
 
     def stop(self) -> None:
         """Begin nothing more, finish what is in hand; ``run`` returns soon. May be called from a signal handler."""
@@ -224,8 +232,7 @@ class Scanner:
             self.totals.closed += 1
             return self._over(target)
         visit = Visit(target.address, target.port, self._options, self._clock, started or None)
-        titles = self._options
-        visit.add(touched, "tcp", titles.called_titles(target.port)[0], titles.calling[0])
+        visit.add(touched, "tcp", self.called(target.port), self._options.calling[0])
         if visit.wants_more():
             self._deeper(target, visit, None)
         else:
@@ -314,7 +321,7 @@ class _First(Touch):
         options = scanner._options
         super().__init__(
             self._finished,
-            called=options.called_titles(target.port)[0],
+            called=scanner.called(target.port),
             calling=options.calling[0],
             depth=options.depth,
             timeout=options.timeout,
