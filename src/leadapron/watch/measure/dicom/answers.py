@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leadapron.kernel.errors import ProtocolError
+from leadapron.watch.measure.count.patient_level import PatientTally
 from leadapron.watch.measure.count.query import StudyQuery
 from leadapron.watch.measure.count.tally import ImageTally, SeriesTally, Tally
 from leadapron.wire import uids
@@ -103,6 +104,18 @@ def image_reader(transfer_syntax: str, tally: ImageTally) -> Identifier:
     def read(buffer: bytes, start: int, end: int) -> None:
         found = _elements(buffer[start:end], transfer_syntax)
         tally.add(found(Tag.SOPInstanceUID), found(Tag.SeriesInstanceUID))
+
+    return read
+
+
+def patient_reader(transfer_syntax: str, tally: PatientTally) -> Identifier:
+    """Feeds answers at PATIENT level to their tally."""
+
+    def read(buffer: bytes, start: int, end: int) -> None:
+        found = _elements(buffer[start:end], transfer_syntax)
+        tally.add(
+            found(Tag.PatientID), found(Tag.NumberOfPatientRelatedStudies), found(Tag.NumberOfPatientRelatedInstances)
+        )
 
     return read
 

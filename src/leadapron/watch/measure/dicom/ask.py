@@ -23,6 +23,7 @@ from leadapron.kernel.errors import (
     WireError,
 )
 from leadapron.watch.measure.count.inquiry import Budget
+from leadapron.watch.measure.count.patient_level import PatientAnswer, PatientTally, count_patients
 from leadapron.watch.measure.count.plan import count
 from leadapron.watch.measure.count.query import (
     Answer,
@@ -34,8 +35,8 @@ from leadapron.watch.measure.count.query import (
 )
 from leadapron.watch.measure.count.tally import ImageTally, SeriesTally, Tally
 from leadapron.watch.measure.dicom import proposal
-from leadapron.watch.measure.dicom.answers import image_reader, series_reader, study_reader
-from leadapron.watch.measure.model import Accepted, Attempt
+from leadapron.watch.measure.dicom.answers import image_reader, patient_reader, series_reader, study_reader
+from leadapron.watch.measure.model import Accepted, Attempt, CountFailed
 from leadapron.wire import uids
 from leadapron.wire.aio.client import associate
 from leadapron.wire.aio.requestor import RequestorAssociation
@@ -74,6 +75,11 @@ class Asker:
         self._association: RequestorAssociation | None = None
         self._associations = 0
         self._asked = False
+
+    @property
+    def patient_root(self) -> bool:
+        """Whether only the Patient Root model is served."""
+        return self._model == uids.PATIENT_ROOT_FIND
 
     async def __aenter__(self) -> Asker:
         return self
@@ -120,6 +126,16 @@ class Asker:
             Tag.SeriesInstanceUID: query.series_uid.decode("latin-1"),
         }
         status, failure, _ = await self._find(QueryLevel.IMAGE, keys, lambda syntax: image_reader(syntax, tally))
+        return tally.finish(status, failure)
+
+    async def patients(self) -> PatientAnswer:
+        """Not one of the counting's questions: for servers that list no study without its patient."""
+        tally = PatientTally()
+        keys: dict[int, str | None] = {
+            Tag.NumberOfPatientRelatedStudies: None,
+            Tag.NumberOfPatientRelatedInstances: None,
+        }
+        status, failure, _ = await self._find(QueryLevel.PATIENT, keys, lambda syntax: patient_reader(syntax, tally))
         return tally.finish(status, failure)
 
     # ---- one C-FIND --------------------------------------------------------------------------------------------------
@@ -224,6 +240,8 @@ async def count_endpoint(visit: Visit, attempt: Attempt, progress: Progress) -> 
             clock=visit.clock,
             progress=lambda studies: progress(visit.address, visit.port, studies),
         )
-    visit.count = outcome.count
-    visit.shapes = outcome.shapes
-    visit.counted = outcome.fingerprint
+        visit.count, visit.shapes, visit.counted = outcome.count, outcome.shapes, outcome.fingerprint
+        if ask.patient_root and isinstance(outcome.count, CountFailed) and visit.requests < options.max_requests:
+            listed = count_patients(await ask.patients(), outcome.count.requests)
+            if listed is not None:
+                visit.count, visit.counted = listed
