@@ -45,7 +45,7 @@ def one_input(data: bytes) -> None:
         shown = repr(element)
         assert len(shown) < 80
         if element.vr in TEXT:
-            assert len(texts(element.value, element.vr)) <= (1 if element.vr in SINGLE else len(element.value))
+            assert len(texts(element.value, element.vr)) <= (1 if element.vr in SINGLE else len(element.value) + 1)
 
 
 def before(data: bytes, syntax: str, stop: int | None) -> Iterator[Element]:
