@@ -46,6 +46,11 @@ format: $(VENV)/.ready-dev ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.ready-dev ## Bring the generated pages of docs/ up to date
+	$(BIN)/python -m leadapron.watch.measure.judge.catalogue docs/findings.md
+	$(BIN)/python tests/lab/test_docs.py
+	$(BIN)/python tests/docs/test_pages.py
+
 clean: ## Remove what was built; data of scans stays
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
