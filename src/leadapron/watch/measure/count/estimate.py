@@ -26,7 +26,7 @@ from msgspec import Struct
 from leadapron.watch.measure.count.days import as_date, as_day, bounds, later
 from leadapron.watch.measure.count.images import sampled_mean
 from leadapron.watch.measure.count.inquiry import Inquiry
-from leadapron.watch.measure.count.query import FIRST_DAY, LAST_DAY, Answer, DateRange, StudyQuery
+from leadapron.watch.measure.count.query import LAST_DAY, Answer, DateRange, StudyQuery
 from leadapron.watch.measure.count.statistics import Sample, Total, spread_of, stratified
 
 LARGE = 20_000  # studies: above this, no more than one percent is touched
@@ -34,7 +34,6 @@ SHARE = 0.007  # of the days
 TOUCHED = 0.008  # of the studies
 FEWEST_DAYS = 8
 MOST_DAYS = 120
-OLDEST_YEAR = 1985
 EMPTY_YEARS = 3  # after so many, everything older is asked for at once
 
 
@@ -66,38 +65,43 @@ class Stratum:
         return Sample(self.size, values, self.kind)
 
 
-async def years(inquiry: Inquiry, today: int, *, reserve: int) -> list[DateRange]:
-    """The years that hold a study, newest first, asked with a cancel after one answer. The future counts as a year."""
+async def inhabited(inquiry: Inquiry, spans: Sequence[DateRange], today: int, *, reserve: int) -> list[DateRange]:
+    """What of these ranges holds a study, by years, newest first; asked with a cancel after one answer.
+
+    What is left out was answered with no study. What could not be asked stays in.
+    """
     found: list[DateRange] = []
 
-    async def holds(span: DateRange) -> bool:
+    async def empty(span: DateRange) -> bool:
         answer = await inquiry.patiently(StudyQuery(span, max_answers=1)) if inquiry.left > reserve else None
-        return answer is not None and (answer.answers > 0 or (answer.nothing and answer.failure is None))
+        return answer is not None and answer.ok and not answer.answers
 
-    this_year, empty = today // 10000, 0
-    if await holds(DateRange(later(today, 1), LAST_DAY)):
-        found.append(DateRange(later(today, 1), later(today, 366)))
-    for year in range(this_year, OLDEST_YEAR - 1, -1):
-        span = DateRange(year * 10000 + 101, min(year * 10000 + 1231, today))
-        if await holds(span):
-            found.append(span)
-            empty = 0
-            continue
-        empty += 1
-        if empty == EMPTY_YEARS and not await holds(DateRange(FIRST_DAY, later(span.first or FIRST_DAY, -1))):
-            break
+    for span in sorted(spans, key=bounds, reverse=True):
+        first, last = bounds(span)
+        if last > today:
+            if not await empty(DateRange(max(first, later(today, 1)), span.last)):
+                found.append(DateRange(max(first, later(today, 1)), last if last < LAST_DAY else later(today, 366)))
+            last = today
+        year, empties = last // 10000, 0
+        while year * 10000 + 1231 >= first and first <= last:
+            part = DateRange(max(first, year * 10000 + 101), min(last, year * 10000 + 1231))
+            year -= 1
+            if not await empty(part):
+                found.append(part)
+                empties = 0
+                continue
+            empties += 1
+            start = bounds(part)[0]
+            if empties == EMPTY_YEARS and start > first and await empty(DateRange(span.first, later(start, -1))):
+                break
     return found
 
 
-def strata_of(spans: Sequence[DateRange], today: int, draws: int, rng: random.Random) -> list[Stratum]:
+def strata_of(spans: Sequence[DateRange], draws: int, rng: random.Random) -> list[Stratum]:
     """Weekdays and weekends, each in stretches of equal length, so many that each gets about three draws."""
     kinds: tuple[list[int], list[int]] = ([], [])
     for span in sorted(spans, key=bounds):
         first, last = bounds(span)
-        if first == FIRST_DAY:
-            first = min(last, OLDEST_YEAR * 10000 + 101)
-        if last == LAST_DAY:
-            last = max(first, later(today, 366))
         for ordinal in range(as_date(first).toordinal(), as_date(last).toordinal() + 1):
             day = date.fromordinal(ordinal)
             kinds[day.weekday() >= 5].append(as_day(day))
@@ -114,21 +118,22 @@ def strata_of(spans: Sequence[DateRange], today: int, draws: int, rng: random.Ra
 async def estimate(
     inquiry: Inquiry,
     spans: Sequence[DateRange],
-    today: int,
     rng: random.Random,
     *,
     reserve: int,
     limits: Collection[int],
     sparing: bool,
+    small: int = 0,
 ) -> Estimate | None:
     """Estimate what lies in these ranges; None if single days cannot be had whole, or too few requests are left.
 
-    ``sparing``: touch under one percent of a large archive.
+    ``sparing``: touch under one percent of a large archive. ``small``: stop after the pilot if it is surely less than
+    this.
     """
     all_days = sum((as_date(b) - as_date(a)).days + 1 for a, b in map(bounds, spans))
     allowed = min(MOST_DAYS, inquiry.left - reserve)
     draws = min(allowed, max(FEWEST_DAYS, int(SHARE * all_days))) if sparing else allowed
-    strata = strata_of(spans, today, draws, rng)
+    strata = strata_of(spans, draws, rng)
     if allowed < 2 * len(strata):
         return None
     for stratum in strata:
@@ -137,7 +142,7 @@ async def estimate(
                 return None
     sparing = sparing and _studies(strata).interval()[1] >= LARGE
     if not sparing:
-        draws = allowed
+        draws = 0 if _studies(strata).interval()[1] < small else allowed
     while sum(len(s.drawn) for s in strata) < draws and inquiry.left > reserve:
         total = _studies(strata).value
         drawn = sum(len(s.drawn) for s in strata)
@@ -193,12 +198,14 @@ async def _images(
     """Images: straight from the days where all studies came with a count, else as studies times their mean."""
     answers = [a for s in strata for a in s.drawn]
     seen, missing = sum(len(a.studies) for a in answers), sum(a.images_missing for a in answers)
+    if not seen:
+        return None
     if not missing:
         total = stratified([s.sample([a.images for a in s.drawn]) for s in strata])
         low, high = total.interval()
         return round(total.value), math.floor(low), math.ceil(high)
     sampled = await sampled_mean(inquiry, limits, reserve)
-    if sampled is None or not studies.value:
+    if sampled is None:
         return None
     mean, mean_low, mean_high = sampled
     share = missing / seen

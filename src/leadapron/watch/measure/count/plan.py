@@ -20,7 +20,7 @@ from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.watch.measure.count import words
 from leadapron.watch.measure.count.by_patient import ByPatient, by_patient
 from leadapron.watch.measure.count.days import EVER, as_day, later
-from leadapron.watch.measure.count.estimate import estimate, years
+from leadapron.watch.measure.count.estimate import FEWEST_DAYS, estimate, inhabited
 from leadapron.watch.measure.count.hashes import LIMIT, Fingerprint, Hashes, Memory
 from leadapron.watch.measure.count.inquiry import Budget, Inquiry
 from leadapron.watch.measure.count.limits import SMALLEST_OF_ALL, like_a_limit
@@ -35,6 +35,7 @@ from leadapron.watch.measure.model import Count, CountFailed, Shapes
 HOPELESS: Final = frozenset((0x0117, 0x0118, 0x0119, 0x0122, 0x0124, 0x0210, 0x0211, 0x0212))
 SECOND_WAY_MOST: Final = 20_000  # studies: above this, a limit that nobody would choose is believed to be none
 FEW: Final = 50  # answers after which an estimate begins instead of a count
+SMALL: Final = 2_000  # studies: so few are counted where an estimate was asked for
 FOR_ESTIMATE: Final = 100  # requests kept for an estimate of what slices did not reach
 QUIET_DAY: Final = DateRange(19010101, 19010101)  # no digital archive has a study of it: is anything answered at all?
 
@@ -236,22 +237,20 @@ class _Counter:
     async def _walk(self, seeds: list[Seed], root: Answer) -> None:
         inquiry, found = self.inquiry, self.found
         walk = Walk(inquiry, self.today, found.limits)
-        kept = min(FOR_ESTIMATE, inquiry.left // 4) if inquiry.left > 40 else 0
+        kept = min(FOR_ESTIMATE, max(40, inquiry.left // 4)) if inquiry.left >= 80 else 0
         await walk.run(seeds, self.reserve + kept)
-        if walk.pending and not walk.ignored and len(walk.pending) * 4 < inquiry.left:  # nearly through: go on
-            rest, walk.pending = [(span, None) for span in walk.pending], []
-            await walk.run(rest, self.reserve)
+        if walk.pending and not walk.ignored and kept:
+            spans, walk.pending = await inhabited(inquiry, walk.pending, self.today, reserve=self.reserve), []
+            if walk.requests_for(spans) <= inquiry.left - self.reserve:
+                await walk.run([(span, None) for span in reversed(spans)], self.reserve)
+            else:
+                walk.pending = spans
         for leaf in walk.leaves:
             found.remember(leaf.answer.dates)
         doubts = self._doubts(walk)
         images, missing, whole = walk.images()
-        if (
-            root.ok
-            and root.answers
-            and root.studies.exact
-            and not walk.listed.missing_from(root.studies)
-            and not doubts
-        ):
+        comparable = root.ok and root.answers and root.studies.exact and walk.listed.exact
+        if comparable and not doubts and not walk.listed.missing_from(root.studies):
             # The slices showed nothing that the query for everything had not: that one was not cut after all.
             images, missing = images + root.undated_images, missing + root.undated_images_missing
             if len(root.undated) and (root.duplicates or like_a_limit(root.answers, SMALLEST_OF_ALL)):
@@ -265,7 +264,7 @@ class _Counter:
                 images, missing, whole = second.images, second.images_missing, True
             else:
                 images, whole = images + inquiry.undated_images, False
-            # The second way confirms, it does not complete: what it brought up first may have company that it cannot see.
+            # The second way confirms, it does not complete: what it brought up may have company that it cannot see.
             if not whole or inquiry.undated or (second is not None and walk.untimed and second.new):
                 doubts.append(words.UNTIMED_HIDDEN if walk.untimed else words.UNDATED_HIDDEN)
         if not whole and not doubts:
@@ -274,11 +273,12 @@ class _Counter:
             doubts.insert(0, words.at_most(max(found.limits)))
         found.doubts += doubts
         found.images, found.images_missing, found.images_whole = images, missing, whole
-        if walk.pending and not walk.ignored:
+        if walk.pending and not walk.ignored and inquiry.left - self.reserve >= FEWEST_DAYS:
             found.listed = len(walk.listed)
-            found.estimate = await estimate(
-                inquiry, walk.pending, self.today, self.rng, reserve=self.reserve, limits=found.limits, sparing=False
+            rest = await estimate(
+                inquiry, walk.pending, self.rng, reserve=self.reserve, limits=found.limits, sparing=False
             )
+            found.estimate = rest if rest is not None and rest.studies else None
 
     def _doubts(self, walk: Walk) -> list[str]:
         doubts = []
@@ -286,7 +286,7 @@ class _Counter:
             doubts.append(words.long_days(walk.long_days))
         if walk.failed:
             doubts.append(words.gaps(walk.failed))
-        if walk.pending:
+        if walk.pending or walk.untested:
             doubts.append(self._stopped(words.STOPPED["requests"]))
         if walk.ignored:
             doubts.append(words.IGNORES_DATES)
@@ -308,9 +308,10 @@ class _Counter:
         before = inquiry.hashes()
         before.merge(known)
         limit = limit or inquiry.longest_study_answer
-        cost = 10
-        while len(before) > 0.6 * limit * cost and cost < 100_000:
-            cost *= 10
+        cost = parts = 10
+        while len(before) > 0.6 * limit * parts and parts < 100_000:
+            cost, parts = cost + parts, parts * 10  # what is divided is asked for as it is, too
+            cost += parts
         if cost > inquiry.left - self.reserve or not before.exact:
             return None
         second = await by_patient(inquiry, before, limit, until=self.reserve, letters=True)
@@ -322,13 +323,25 @@ class _Counter:
         return second
 
     async def _estimate(self) -> None:
-        """Sample days instead of listing everything."""
-        spans = await years(self.inquiry, self.today, reserve=self.reserve)
+        """Sample days instead of listing everything, unless it turns out to be little."""
+        spans = await inhabited(self.inquiry, [EVER], self.today, reserve=self.reserve)
         found = self.found
         if spans:
             found.estimate = await estimate(
-                self.inquiry, spans, self.today, self.rng, reserve=self.reserve, limits=found.limits, sparing=True
+                self.inquiry,
+                spans,
+                self.rng,
+                reserve=self.reserve,
+                limits=found.limits,
+                sparing=True,
+                small=SMALL,
             )
+        if not spans or (found.estimate is not None and found.estimate.high < SMALL):
+            self.depth, found.estimate = "count", None
+            root = await self.inquiry.patiently(StudyQuery())
+            if root is not None and root.answers:
+                await self._listed(root)
+                return
         if found.estimate is None:
             found.images_whole = False
             found.doubts.append(self._stopped(words.NO_ESTIMATE))

@@ -15,10 +15,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from leadapron.watch.measure.count.days import around, halves, is_day, width
+from leadapron.watch.measure.count.days import around, bounds, cut, halves, is_day, later, width
 from leadapron.watch.measure.count.inquiry import Inquiry
 from leadapron.watch.measure.count.limits import like_a_limit
-from leadapron.watch.measure.count.query import Answer, DateRange, StudyQuery, TimeRange
+from leadapron.watch.measure.count.query import LAST_DAY, Answer, DateRange, StudyQuery, TimeRange
 from leadapron.watch.measure.count.verify import children_of
 
 CANCEL: Final = 0xFE00  # PS3.4 Table C.4-1: matching terminated due to Cancel
@@ -27,6 +27,7 @@ FINEST: Final = 60  # seconds: studies come minutes apart
 WIDE: Final = 31  # days: a wider slice that fails twice is halved, a narrower one given up
 PATIENCE: Final = 6  # so many wide slices
 TIES: Final = 10
+FILL: Final = 0.6  # how full a slice may be expected to be: busy weeks need room
 
 Seed = tuple[DateRange, Answer | None]
 
@@ -55,9 +56,10 @@ class Walk:
         self.listed, self.remainder = inquiry.hashes(), inquiry.hashes()
         self.long_days = 0  # days that hold more than the server gives
         self.failed = 0  # slices that could not be had
-        self.untimed = self.ignored = self.erratic = self.lossy = self.unproven = False
+        self.untimed = self.ignored = self.erratic = self.lossy = self.untested = self.unproven = False
         self._times = True
         self._wide_failures = 0
+        self._per_day = 0.0  # answers a day in the slice that was taken last
 
     async def run(self, seeds: Sequence[Seed], reserve: int) -> None:
         """List the seeds (oldest first; an answer already had is not asked for again), leaving ``reserve`` requests."""
@@ -71,6 +73,14 @@ class Walk:
     @property
     def _sound(self) -> bool:
         return not self.pending and not self.ignored
+
+    def requests_for(self, spans: Sequence[DateRange]) -> float:
+        """About how many it would take to list these, were they as full as the last slice."""
+        lengths = sorted(leaf.answer.answers for leaf in self.leaves)
+        typical = FILL * min(self.limits) if self.limits else lengths[len(lengths) // 2] if lengths else 0
+        if not typical:
+            return float("inf")
+        return len(spans) + 1.5 * self._per_day * sum(map(width, spans)) / typical
 
     def lost(self) -> int:
         """Dated studies that some answer showed, and the slices did not: what the server does with dates is not
@@ -99,8 +109,12 @@ class Walk:
     async def _list(self, stack: list[Seed], reserve: int) -> None:
         while stack and not self.ignored:
             span, answer = stack.pop()
-            if answer is None and self.inquiry.left > reserve:
-                answer = await self.inquiry.slice(span)
+            if answer is None:
+                older, span = self._newest_part(span)
+                if older is not None:
+                    stack.append((older, None))
+                if self.inquiry.left > reserve:
+                    answer = await self.inquiry.slice(span)
             if answer is None or answer.cancelled:
                 self.pending += [s for s, _ in stack]
                 self.pending.append(span)
@@ -121,7 +135,22 @@ class Walk:
                 else:
                     stack += [(half, None) for half in halves(span, answer.dates, self.today)]
 
+    def _newest_part(self, span: DateRange) -> tuple[DateRange | None, DateRange]:
+        """Not the whole slice, if the one after it was so full that this one is bound to be too long.
+
+        Halving alone spends every other request on an answer that is cut off and thrown away.
+        """
+        if not self.limits or not self._per_day:
+            return None, span
+        days = max(1, int(FILL * min(self.limits) / self._per_day))
+        last = bounds(span)[1]
+        if last == LAST_DAY or days >= width(span) * FILL:
+            return None, span
+        return cut(span, later(last, -days))
+
     def _take(self, span: DateRange, time: TimeRange | None, answer: Answer) -> None:
+        if time is None:
+            self._per_day = max(1, answer.answers) / width(span)
         if answer.answers:
             self.leaves.append(Leaf(span, time, answer))
             self.listed.merge(answer.studies)
@@ -246,7 +275,7 @@ class Walk:
         day = min(days, key=lambda day: (days[day], -day))
         answer = await self.inquiry.slice(DateRange(day, day, as_range=True)) if self.inquiry.left > reserve else None
         if answer is None:
-            self.lossy = True
+            self.untested = True
         elif answer.answers in self.limits or not answer.ok:
             self.lossy = day not in answer.dates
         else:
