@@ -60,7 +60,7 @@ $(BIN)/python:
 $(VENV)/.ready: $(BIN)/python requirements.lock pyproject.toml
 	$(PIP) install --require-hashes -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
-	@touch $@
+	@touch $@; echo "The command is $(BIN)/leadapron"
 
 $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.lock
 	$(PIP) install --require-hashes -r requirements-dev.lock

@@ -71,6 +71,17 @@ def test_the_street_without_a_port_keeps_all_other_doors() -> None:
     assert not [one for one in residents(demo.without(street, {11112})) if one.unprivileged_port == 11112]
 
 
+def test_commands_are_named_as_the_shell_finds_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [".venv/bin/leadapron", "demo"])
+    assert demo.program() == ".venv/bin/leadapron"
+    monkeypatch.setattr(sys, "argv", ["/somewhere/leadapron/__main__.py", "demo"])
+    assert demo.program() == "leadapron"
+    (tmp_path / "leadapron").touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [".venv/bin/leadapron", "demo"])
+    assert demo.program() == "leadapron"
+
+
 def test_nobody_lives_where_nobody_lives() -> None:
     assert ip_address(demo.NOBODY) in ip_network(demo.TARGETS)
     assert demo.NOBODY not in {one.address for one in residents(load(demo.POPULATION))}

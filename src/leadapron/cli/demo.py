@@ -61,8 +61,16 @@ def command(ctx: click.Context, report: Path, keep: bool, quiet: bool) -> None:
         if keep:
             _wait()
         else:
-            _say("The street is gone again. 'leadapron demo --keep' leaves it running for scans of your own.")
-    _say("Your own network: 'leadapron scope new --help', then 'leadapron scan --scope FILE TARGET'.")
+            _say(f"The street is gone again. '{program()} demo --keep' leaves it running for scans of your own.")
+    _say(f"Your own network: '{program()} scope new FILE', then '{program()} scan --scope FILE TARGET'.")
+
+
+def program() -> str:
+    """The command as the user's shell finds it: by its path where it is not on PATH, as after ``make demo``."""
+    import shutil
+
+    typed = sys.argv[0]
+    return typed if Path(typed).name == "leadapron" and shutil.which("leadapron") is None else "leadapron"
 
 
 def taken_ports(ports: Iterable[int]) -> list[int]:
@@ -94,7 +102,7 @@ def without(population: Population, ports: Collection[int]) -> Population:
 def _wait() -> None:
     import signal
 
-    _say(f"The street stays up. Scan it from another terminal: leadapron scan {TARGETS}\nCtrl-C ends it.")
+    _say(f"The street stays up. Scan it from another terminal: {program()} scan {TARGETS}\nCtrl-C ends it.")
     try:
         signal.pause()
     except KeyboardInterrupt:
