@@ -11,9 +11,11 @@ import click
 from leadapron.cli.report import FORMATS
 
 if TYPE_CHECKING:
+    from leadapron.cli.results import Results
     from leadapron.watch.measure.model import Measurement
     from leadapron.watch.measure.record import EndpointRecord, Summary
-    from leadapron.watch.scan.run import Prepared, ScanRequest
+    from leadapron.watch.scan.fleet import Workers
+    from leadapron.watch.scan.run import Plan, Prepared, ScanRequest
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 DEPTHS = ("touch", "capabilities", "count", "estimate")
@@ -131,6 +133,14 @@ class Title(click.ParamType[str]):
 @click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
 @click.option("--resume", is_flag=True, help="Go on with the stopped scan of these targets.")
 @click.option("--no-save", is_flag=True, help="Keep nothing of this scan.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1, max=64),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes that share the work, for large scans.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option("--verbose", "-v", is_flag=True, help="Say on stderr what each endpoint was found to be.")
 @click.pass_context
@@ -155,6 +165,7 @@ def command(
     data: str | None,
     resume: bool,
     no_save: bool,
+    processes: int,
     quiet: bool,
     verbose: bool,
 ) -> None:
@@ -203,6 +214,7 @@ def command(
         network_rate=network_rate,
         location=None if no_save else _location(data),
         resume=resume,
+        processes=processes,
     )
     ctx.exit(Job(request, format_, output, report, fail_on, quiet, verbose).run())
 
@@ -242,25 +254,33 @@ class Job:
     def run(self) -> int:
         """Scan and print; gives the exit code."""
         from leadapron.cli.results import Results
-        from leadapron.watch.scan.run import place
+        from leadapron.watch.scan.run import make_plan, place, start_workers
         from leadapron.wire.aio.loop import run
 
         with Results(self.format, self.output) as results, place(self.request.location) as location:
-            prepared, summary = run(self._scan(location, results))
+            plan = run(make_plan(self.request, location))
+            workers = start_workers(plan)
+            try:
+                prepared, summary = run(self._scan(plan, workers, results))
+            finally:
+                if workers is not None:
+                    workers.reap()
             results.finish(prepared, summary, self.report)
+            if prepared.resumed is not None:
+                self._note_earlier(prepared)
         self._say_end(prepared)
         if prepared.scanner.stopped:
             return 130
         return 3 if self._at_or_above() else 0
 
-    async def _scan(self, location: str, results: Any) -> tuple[Prepared, Summary]:
+    async def _scan(self, plan: Plan, workers: Workers | None, results: Results) -> tuple[Prepared, Summary]:
         import asyncio
         import signal
 
         from leadapron.cli.progress import shown
-        from leadapron.watch.scan.run import prepare, run
+        from leadapron.watch.scan.run import assemble, run
 
-        prepared = await prepare(self.request, location, self._note, results.put)
+        prepared = assemble(plan, self._note, results.put, workers=workers)
         for note in prepared.notes:
             print(f"Note: {note}", file=sys.stderr)
         if prepared.resumed is not None:
@@ -299,6 +319,16 @@ class Job:
                 f"{record.load.requests} requests, {record.elapsed_s:.1f} s",
                 file=sys.stderr,
             )
+
+    def _note_earlier(self, prepared: Prepared) -> None:
+        """Findings of the run that was resumed count for ``--fail-on`` too."""
+        from leadapron.watch.track.store import Store
+
+        with Store.open(prepared.location) as store:
+            for record in store.records(prepared.writer.scan_id):
+                for finding in record.findings:
+                    rank = SEVERITIES.index(finding.severity)
+                    self.worst = rank if self.worst is None else min(self.worst, rank)
 
     def _at_or_above(self) -> bool:
         return self.fail_on is not None and self.worst is not None and self.worst <= SEVERITIES.index(self.fail_on)

@@ -64,6 +64,15 @@ class Pace(Struct, frozen=True):
         assert network is not None
         return cls(overall, network, None if network_rate is None else network)
 
+    def shared(self, by: int) -> Pace:
+        """The part of each of ``by`` processes, so that together they keep to this pace."""
+        return Pace(
+            None if self.overall is None else self.overall / by,
+            self.network / by,
+            None if self.loopback is None else self.loopback / by,
+            self.host_pause,
+        )
+
 
 class Paced(Protocol):
     """What is paced: anything with the point of its address (see ``scope.addresses``)."""

@@ -101,6 +101,7 @@ class ScanTargets:
             seed = random.SystemRandom().getrandbits(63)
         self._order = Permutation(self._before[-1], seed)
         self.position = resume.position if resume is not None else 0
+        self._shard, self._shards = 0, 1
         self._again = deque(resume.pending if resume is not None else ())
         self._pending: set[int] = set(self._again)
 
@@ -112,6 +113,13 @@ class ScanTargets:
     def left(self) -> int:
         """Pairs that ``take`` has not gone past."""
         return len(self._again) + self._order.n - self.position
+
+    def keep_shard(self, number: int, of: int) -> None:
+        """Hand out only every ``of``-th host from now on, the ``number``-th of them: several processes that share a
+        plan, each with a number of its own, visit each host once. Positions stay those of the whole plan."""
+        if not 0 <= number < of:
+            raise ValueError(f"shard {number} of {of}")
+        self._shard, self._shards = number, of
 
     def take(self, count: int) -> list[Target]:
         """The next ``count`` targets; fewer or none only at the end. Raises ScopeError once the scope has ended."""
@@ -147,6 +155,9 @@ class ScanTargets:
         ports = self._ports[row]
         host, port = divmod(item - self._before[row], len(ports))
         point = self._starts[row] + host
+        if self._shards > 1 and point % self._shards != self._shard:
+            self._pending.discard(index)
+            return True
         verdict = self._scope.allows_point(point)
         if type(verdict) is Refused:
             if verdict.reason == "expired":

@@ -15,16 +15,17 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from leadapron.kernel.clock import SystemClock
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.find.gather import gather
 from leadapron.watch.find.pace import Pace
 from leadapron.watch.find.plan import Checkpoint, ScanTargets
 from leadapron.watch.find.resolve import bind_names
+from leadapron.watch.measure.count.hashes import Fingerprint
 from leadapron.watch.measure.dicom.visit import Options
 from leadapron.watch.measure.model import Measurement
 from leadapron.watch.measure.record import EndpointRecord, Summary
-from leadapron.watch.scan.scanner import Scanner
+from leadapron.watch.scan.fleet import Fleet, Workers
+from leadapron.watch.scan.scanner import MAX_IN_FLIGHT, Scanner, Sink
 from leadapron.watch.scan.totals import Totals
 from leadapron.watch.scope import Scope, ScopeGuard
 from leadapron.watch.track.rows import ScanStart
@@ -54,6 +55,7 @@ class ScanRequest(Struct, frozen=True, kw_only=True):
     resume: bool = False
     seed: int | None = None
     max_in_flight: int | None = None
+    processes: int = 1
 
     @property
     def spec(self) -> tuple[str, ...]:
@@ -61,11 +63,25 @@ class ScanRequest(Struct, frozen=True, kw_only=True):
         return (*self.targets, *(f"--from {file}" for file in self.files))
 
 
-class Prepared(Struct):
-    """A scan that is ready to run. ``notes``: what the user should know before it starts."""
+class Plan(Struct):
+    """What is to be done, before anything is. ``notes``: what the user should know before it starts."""
 
     request: ScanRequest
-    scanner: Scanner
+    targets: ScanTargets
+    scope: Scope
+    pace: Pace
+    notes: tuple[str, ...]
+    location: str
+    resumed: int | None = None
+    recorded: frozenset[tuple[str, int]] = frozenset()
+    earlier: Totals | None = None
+
+
+class Prepared(Struct):
+    """A scan that is ready to run, in this process or in several."""
+
+    request: ScanRequest
+    scanner: Scanner | Fleet
     writer: Writer
     addresses: int
     notes: tuple[str, ...]
@@ -79,7 +95,7 @@ class _Sink:
         self._writer = writer
         self._listeners = listeners
 
-    def put(self, measurement: Measurement, record: EndpointRecord) -> None:
+    def put(self, measurement: Measurement, record: EndpointRecord, fingerprint: Fingerprint | None) -> None:
         self._writer.put(measurement, record)
         for listener in self._listeners:
             listener(measurement, record)
@@ -98,13 +114,12 @@ def place(location: str | None) -> Iterator[str]:
         yield directory
 
 
-async def prepare(request: ScanRequest, location: str, *listeners: Listener) -> Prepared:
-    """Read scope and targets and open the database, without sending a packet but to a name server.
+async def make_plan(request: ScanRequest, location: str) -> Plan:
+    """Read scope and targets, without sending a packet but to a name server.
 
     Raises UsageError or ScopeError for what is wrong with the request, and where nothing may be scanned.
     """
-    clock = SystemClock()
-    scope = Scope.loopback_only() if request.scope is None else Scope.load(request.scope, clock)
+    scope = Scope.loopback_only() if request.scope is None else Scope.load(request.scope)
     notes: list[str] = []
     scope, unbound = await bind_names(scope)
     notes += [f"{name} in the scope has no address: {reason}" for name, reason in unbound.items()]
@@ -115,37 +130,76 @@ async def prepare(request: ScanRequest, location: str, *listeners: Listener) -> 
     notes += gathered.notes
     stored = _stored(request, location) if request.resume else None
     if stored is not None:
-        request, checkpoint, recorded, totals = stored.request, stored.checkpoint, stored.recorded, stored.totals
-    else:
-        checkpoint, recorded, totals = None, frozenset(), None
-    plan = ScanTargets(gathered.targets, request.ports, scope, seed=request.seed, resume=checkpoint)
-    for reason, number in plan.skipped.items():
-        notes.append(f"left out {number:,} of scope: {plan.details[reason]}")
-    if not len(plan):
-        raise UsageError("nothing that was named may be scanned: " + "; ".join(sorted(set(plan.details.values()))))
-    pace = Pace.of(request.rate, request.network_rate, scope.rates)
-    facts = scope.file
+        request = stored.request
+    targets = ScanTargets(
+        gathered.targets, request.ports, scope, seed=request.seed, resume=stored.checkpoint if stored else None
+    )
+    for reason, number in targets.skipped.items():
+        notes.append(f"left out {number:,} of scope: {targets.details[reason]}")
+    if not len(targets):
+        raise UsageError("nothing that was named may be scanned: " + "; ".join(sorted(set(targets.details.values()))))
+    return Plan(
+        request,
+        targets,
+        scope,
+        Pace.of(request.rate, request.network_rate, scope.rates),
+        tuple(notes),
+        location,
+        stored.number if stored else None,
+        stored.recorded if stored else frozenset(),
+        stored.totals if stored else None,
+    )
+
+
+def assemble(plan: Plan, *listeners: Listener, workers: Workers | None = None) -> Prepared:
+    """Open the database and put the parts together; to be called in the loop that will run the scan."""
+    request, facts = plan.request, plan.scope.file
     start = ScanStart(
         targets=request.spec,
-        options=_options(request, plan),
-        seed=plan.checkpoint().seed,
+        options=_options(request, plan.targets),
+        seed=plan.targets.checkpoint().seed,
         authorised_by=facts.authorised_by if facts else None,
         scope={"file": request.scope, "contact": facts.contact, "reason": facts.reason} if facts else None,
     )
-    writer = Writer(location, stored.number if stored else start)
-    extra: dict[str, Any] = {} if request.max_in_flight is None else {"max_in_flight": request.max_in_flight}
-    scanner = Scanner(
-        plan,
-        pace=pace,
-        guard=ScopeGuard(scope),
-        options=request.options,
-        sink=_Sink(writer, listeners),
-        recorded=recorded,
-        earlier=totals,
-        clock=clock,
-        **extra,
+    writer = Writer(plan.location, start if plan.resumed is None else plan.resumed)
+    sink = _Sink(writer, listeners)
+    scanner = scanner_of(plan, sink) if workers is None else Fleet(workers, plan.targets, sink, plan.earlier)
+    return Prepared(
+        request, scanner, writer, plan.targets.addresses, plan.notes, plan.location, plan.resumed, plan.recorded
     )
-    return Prepared(request, scanner, writer, plan.addresses, tuple(notes), location, stored.number if stored else None)
+
+
+def scanner_of(plan: Plan, sink: Sink) -> Scanner:
+    """The scanner of a plan, for this process."""
+    most = plan.request.max_in_flight
+    return Scanner(
+        plan.targets,
+        pace=plan.pace,
+        guard=ScopeGuard(plan.scope),
+        options=plan.request.options,
+        sink=sink,
+        recorded=plan.recorded,
+        earlier=plan.earlier,
+        max_in_flight=MAX_IN_FLIGHT if most is None else most,
+    )
+
+
+async def prepare(request: ScanRequest, location: str, *listeners: Listener) -> Prepared:
+    """``make_plan`` and ``assemble`` in one, for one process."""
+    return assemble(await make_plan(request, location), *listeners)
+
+
+def start_workers(plan: Plan) -> Workers | None:
+    """Fork the processes that the request wants, or None for one. Not within a running loop: see ``fleet``."""
+    number = plan.request.processes
+    if number < 2:
+        return None
+
+    def child(shard: int, sink: Sink) -> Scanner:
+        plan.targets.keep_shard(shard, number)
+        return scanner_of(msgspec.structs.replace(plan, pace=plan.pace.shared(number), earlier=None), sink)
+
+    return Workers(number, child)
 
 
 async def run(prepared: Prepared) -> Summary:

@@ -21,6 +21,7 @@ from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import ScopeError
 from leadapron.watch.find.pace import Pace, Pacer
 from leadapron.watch.find.plan import ScanTargets, Target
+from leadapron.watch.measure.count.hashes import Fingerprint
 from leadapron.watch.measure.dicom.touch import Touch, Touched
 from leadapron.watch.measure.dicom.visit import TLS_FIRST, Options, Visit, deepen, first_over_tls
 from leadapron.watch.measure.judge import record as judged
@@ -47,7 +48,7 @@ _TRANSIENT: Final = frozenset(
 class Sink(Protocol):
     """Where finished endpoints go. Called from the loop; must not block for long."""
 
-    def put(self, measurement: Measurement, record: EndpointRecord) -> None: ...
+    def put(self, measurement: Measurement, record: EndpointRecord, fingerprint: Fingerprint | None) -> None: ...
 
     def checkpoint(self, position: int, tally: Mapping[str, int]) -> None:
         """Every target before ``position`` in the order of the scan is done; ``tally``: verdicts that get no record."""
@@ -99,6 +100,16 @@ class Scanner:
         self._started = self._clock.monotonic()
 
     @property
+    def exhausted(self) -> bool:
+        """Whether every endpoint has its verdict."""
+        return self._exhausted and not self._in_flight
+
+    @property
+    def left_out(self) -> int:
+        """Endpoints that the scope refused while the scan ran."""
+        return self._targets.skipped.total() - self._skipped_before
+
+    @property
     def stopped(self) -> bool:
         """Whether ``stop`` ended it before its end."""
         return self._stopping
@@ -135,9 +146,8 @@ class Scanner:
     def summary(self) -> Summary:
         """The totals as they stand."""
         closed = self.totals.closed
-        if self._exhausted and not self._in_flight:  # each endpoint has one verdict: exact, also after a resume
-            left_out = self._targets.skipped.total() - self._skipped_before
-            closed = max(0, len(self._targets) - left_out - self.totals.endpoints)
+        if self.exhausted:  # each endpoint has one verdict: exact, also after a resume
+            closed = max(0, len(self._targets) - self.left_out - self.totals.endpoints)
         return self.totals.summary(
             targets=self._targets.addresses, closed=closed, elapsed_s=self._clock.monotonic() - self._started
         )
@@ -280,7 +290,7 @@ class Scanner:
             progress.exposed += 1
             progress.studies, progress.images = self.totals.studies, self.totals.images
         try:
-            self._sink.put(measurement, record)
+            self._sink.put(measurement, record, visit.counted)
         except Exception as error:
             self._failure = self._failure or error
         self._over(target)

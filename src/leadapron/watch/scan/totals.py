@@ -2,8 +2,8 @@
 
 Doors to one archive are recognised by the sample of keyed hashes that counting kept of each (``same_archive``). An
 index over those hashes finds the candidates, so that thousands of archives cost no comparison of all with all. The
-hashes die with the process: after a resume, endpoints of the earlier run are recognised by what was stored of them,
-the same address with the same numbers.
+hashes die with the process: after a resume, endpoints of the earlier run are recognised by what was stored of them:
+the same numbers of patients, studies and images, at the same address, or at any where there are a hundred studies.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import Struct
 from leadapron.watch.measure.count.hashes import Fingerprint, same_archive
 from leadapron.watch.measure.record import VERDICTS, EndpointRecord, Exposed, ExposedTotal, Summary
 
+TELLING = 100  # studies
 INDEXED = 16  # of the 256 smallest hashes: two doors to one archive share nearly all of them
 
 
@@ -35,7 +36,7 @@ class Totals:
         self.closed = 0
         self.archives: list[Archive] = []
         self._by_hash: dict[int, list[Archive]] = {}
-        self._by_numbers: dict[tuple[str, int, int | None], Archive] = {}
+        self._by_numbers: dict[tuple[str, int, int | None, int | None], Archive] = {}
         self.studies = self.images = self.patients = 0
 
     @classmethod
@@ -109,8 +110,10 @@ class Totals:
         self.patients += sign * (exposed.patients or 0)
 
 
-def _numbers(address: str, exposed: Exposed) -> tuple[str, int, int | None]:
-    return address, exposed.studies, exposed.images
+def _numbers(address: str, exposed: Exposed) -> tuple[str, int, int | None, int | None]:
+    """What recognises an archive without hashes. Three numbers agree by chance only where they are small."""
+    telling = exposed.studies >= TELLING and exposed.complete
+    return "" if telling else address, exposed.studies, exposed.images, exposed.patients
 
 
 def _rank(exposed: Exposed) -> tuple[bool, int, int]:
