@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from hashlib import blake2b
 from typing import Literal
 
 from leadapron.kernel.clock import SystemClock
 from leadapron.watch.measure.count.hashes import Memory
+from leadapron.watch.measure.count.hashing import BlakeHash
 from leadapron.watch.measure.count.query import (
     Answer,
     ImageAnswer,
@@ -42,8 +42,7 @@ class FixedClock(SystemClock):
         return self.looks
 
 
-def fixed_hash(data: bytes) -> int:
-    return int.from_bytes(blake2b(data, digest_size=8, key=b"for tests only").digest(), "little")
+fixed_hash = BlakeHash(b"always the same, for tests only")
 
 
 @dataclass

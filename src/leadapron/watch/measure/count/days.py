@@ -7,16 +7,23 @@ undated: it is on no calendar that we could search day by day, and servers compa
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from leadapron.watch.measure.count.hashes import Memory, process_memory
 from leadapron.watch.measure.count.query import FIRST_DAY, LAST_DAY, DateRange
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 EVER = DateRange(FIRST_DAY, LAST_DAY)
 EVER_OPEN = DateRange(None, None)
-_ZERO = date(1900, 1, 1).toordinal()
+FIRST_YEAR = FIRST_DAY // 10000
+YEARS = LAST_DAY // 10000 - FIRST_YEAR + 1
 _OLD = 19850101  # digital archives hardly reach further back: where to look first, not where to stop
 
 
@@ -127,7 +134,7 @@ class DayCounts(Mapping[int, int]):
 
     def __init__(self, memory: Memory | None = None) -> None:
         self._memory = process_memory if memory is None else memory
-        self._few: dict[int, int] | None = {}
+        self._few: Counter[int] | None = Counter()
         self._table = array("q")
         self._by_month = False
         self._taken = 0
@@ -135,42 +142,61 @@ class DayCounts(Mapping[int, int]):
     def __del__(self) -> None:
         self._memory.give(self._taken)
 
-    def add(self, day: int, studies: int = 1) -> None:
+    def update(self, days: Iterable[int]) -> None:
+        """Count one study on each of these days."""
         if self._few is not None:
-            if day in self._few or len(self._few) < self.FEW:
-                self._few[day] = self._few.get(day, 0) + studies
-                return
-            few, self._few = self._few, None
-            octets = 8 * (as_date(LAST_DAY).toordinal() - _ZERO + 1)
-            self._by_month = not self._memory.take(octets)
-            self._taken = 0 if self._by_month else octets
-            self._table = array("q", bytes(8 * 201 * 12 if self._by_month else octets))
-            for known, n in few.items():
-                self.add(known, n)
-        self._table[self._place(day)] += studies
+            self._few.update(days)
+            if len(self._few) > self.FEW:
+                self._to_table()
+            return
+        place, table = self._place, self._table
+        for day in days:
+            table[place(day)] += 1
+
+    def update_many(self, days: NDArray[np.int64]) -> None:
+        """The same for an array."""
+        if self._few is not None:
+            self.update(days.tolist())
+            return
+        import numpy as np
+
+        years, months = days // 10000 - FIRST_YEAR, days // 100 % 100 - 1
+        places = years * 12 + months if self._by_month else (years * 12 + months) * 31 + days % 100 - 1
+        np.add.at(np.frombuffer(self._table, dtype=np.int64), places, 1)
+
+    def _to_table(self) -> None:
+        assert self._few is not None
+        few, self._few = self._few, None
+        cells = YEARS * 12 * 31
+        self._by_month = not self._memory.take(8 * cells)
+        self._taken = 0 if self._by_month else 8 * cells
+        self._table = array("q", bytes(8 * (YEARS * 12 if self._by_month else cells)))
+        for day, studies in few.items():
+            self._table[self._place(day)] += studies
 
     def _place(self, day: int) -> int:
-        if self._by_month:
-            return (day // 10000 - FIRST_DAY // 10000) * 12 + day // 100 % 100 - 1
-        return as_date(day).toordinal() - _ZERO
+        month = (day // 10000 - FIRST_YEAR) * 12 + day // 100 % 100 - 1
+        return month if self._by_month else month * 31 + day % 100 - 1
 
     def __getitem__(self, day: int) -> int:
         if self._few is not None:
             return self._few[day]
-        studies = self._table[self._place(day)] if not self._by_month or day % 100 == 1 else 0
+        studies = 0 if self._by_month and day % 100 != 1 else self._table[self._place(day)]
         if not studies:
             raise KeyError(day)
         return studies
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, int) and bool(self.get(day))
 
     def __iter__(self) -> Iterator[int]:
         if self._few is not None:
             yield from sorted(self._few)
             return
         for place, studies in enumerate(self._table):
-            if studies and self._by_month:
-                yield (FIRST_DAY // 10000 + place // 12) * 10000 + (place % 12 + 1) * 100 + 1
-            elif studies:
-                yield as_day(date.fromordinal(_ZERO + place))
+            if studies:
+                month, day = (place, 0) if self._by_month else divmod(place, 31)
+                yield (FIRST_YEAR + month // 12) * 10000 + (month % 12 + 1) * 100 + day + 1
 
     def __len__(self) -> int:
         return len(self._few) if self._few is not None else sum(n > 0 for n in self._table)

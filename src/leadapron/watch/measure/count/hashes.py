@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -155,6 +155,19 @@ class Hashes:
     def update(self, items: Iterable[int]) -> None:
         for item in items:
             self.add(item)
+
+    def admit(self, items: Sequence[int]) -> bool:
+        """Add all of these if this is ``small`` and none of them is known or repeated, and say so; else change
+        nothing.
+        """
+        if self._set is None:
+            return False
+        fresh = set(items)
+        if len(fresh) < len(items) or not self._set.isdisjoint(fresh):
+            return False
+        self._set |= fresh
+        self._account()
+        return True
 
     def absorb(self, items: NDArray[np.uint64]) -> None:
         """``update`` for many at once."""

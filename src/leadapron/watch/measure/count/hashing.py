@@ -16,34 +16,38 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
+from hashlib import blake2b
 
-HashFunction = Callable[[bytes], int]
 MASK = (1 << 64) - 1
 
 
-def keyed_hash(salt: bytes | None = None) -> HashFunction:
-    """A function from bytes to 0 … 2⁶⁴-1. ``salt``: at least 16 octets; a fresh random one by default."""
-    key = os.urandom(16) if salt is None else salt
-    if len(key) < 16:
-        raise ValueError(f"the salt has {len(key)} octets, at least 16 are needed")
-    if not sys.hash_info.algorithm.startswith("siphash"):
-        return _blake(key)
+class KeyedHash:
+    """A function from bytes to 0 … 2⁶⁴-1. ``salt``: at least 16 octets; fresh random ones by default."""
 
-    def siphash(data: bytes) -> int:
-        return hash(key + data) & MASK
+    def __init__(self, salt: bytes | None = None) -> None:
+        self._salt = os.urandom(16) if salt is None else salt
+        if len(self._salt) < 16:
+            raise ValueError(f"the salt has {len(self._salt)} octets, at least 16 are needed")
 
-    return siphash
+    def __call__(self, data: bytes) -> int:
+        return hash(self._salt + data) & MASK
 
-
-def _blake(key: bytes) -> HashFunction:
-    """For an interpreter whose ``hash()`` is no keyed function."""
-    from hashlib import blake2b
-
-    def blake(data: bytes) -> int:
-        return int.from_bytes(blake2b(data, digest_size=8, key=key[:64]).digest(), "little")
-
-    return blake
+    def many(self, values: Iterable[bytes]) -> list[int]:
+        """The hashes of several, without a call for each."""
+        salt = self._salt
+        return [hash(salt + data) & MASK for data in values]
 
 
-process_hash: HashFunction = keyed_hash()
+class BlakeHash(KeyedHash):
+    """For an interpreter whose ``hash()`` of bytes is no keyed function."""
+
+    def __call__(self, data: bytes) -> int:
+        return int.from_bytes(blake2b(data, digest_size=8, key=self._salt[:64]).digest(), "little")
+
+    def many(self, values: Iterable[bytes]) -> list[int]:
+        return [self(data) for data in values]
+
+
+keyed_hash: type[KeyedHash] = KeyedHash if sys.hash_info.algorithm.startswith("siphash") else BlakeHash
+process_hash: KeyedHash = keyed_hash()

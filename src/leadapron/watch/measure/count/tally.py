@@ -1,23 +1,28 @@
 """Adds up pending responses, one row after the other, into an ``Answer``: the adapter's half of the seam.
 
-Rows wait in flat arrays and are looked at together, so that a study which occurs twice counts once whatever the size: a
-loop and a set for small answers, numpy for large ones. Once the hashes are no longer exact, repeated studies cannot be
-told any more.
+Rows wait in flat arrays and are looked at together, so that a study which occurs twice counts once whatever the size:
+with a set for small answers, numpy for large ones. Once the hashes are no longer exact, repeated studies cannot be told
+any more.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from leadapron.watch.measure.count.days import DayCounts, valid_day
+from leadapron.watch.measure.count.days import DayCounts, bounds, valid_day
 from leadapron.watch.measure.count.hashes import LIMIT, Hashes, Memory
-from leadapron.watch.measure.count.hashing import HashFunction, process_hash
+from leadapron.watch.measure.count.hashing import KeyedHash, process_hash
 from leadapron.watch.measure.count.query import Answer, ImageAnswer, SeriesAnswer, StudyQuery
 from leadapron.watch.measure.count.shape import ShapeTally
 
-ROWS: Final = 1_024
+RAW: Final = 128  # responses kept as they came, so that they can be looked at together
+LONG: Final = 1_024  # octets of one response after which none is kept
+ROWS: Final = 1_024  # rows of numbers that wait
+_PADDING: Final = b" \0"
+_STUDY_LEVEL: Final = frozenset((b"STUDY", b"STUDY ", b"STUDY\0", b""))
 MOST_IMAGES: Final = 1_000_000  # in a study; more is a server's mistake
 SERIES_KEPT: Final = 1_000
 IMAGES_KEPT: Final = 200_000
@@ -34,7 +39,7 @@ def image_count(value: bytes) -> int:
 
 @lru_cache(8_192)
 def _image_count(value: bytes) -> int:
-    text = value.strip(b" \0")
+    text = value.strip(_PADDING)
     if not text.isdigit():
         return -1
     number = int(text)
@@ -43,7 +48,7 @@ def _image_count(value: bytes) -> int:
 
 def clock_second(value: bytes) -> int:
     """Second of the day of a StudyTime (VR TM; minutes and seconds may be cut off), or -1."""
-    text = value.strip(b" \0").partition(b".")[0]
+    text = value.strip(_PADDING).partition(b".")[0]
     if not text.isdigit() or len(text) not in (2, 4, 6):
         return -1
     whole = text.ljust(6, b"0")
@@ -58,13 +63,14 @@ class Tally:
         self,
         query: StudyQuery,
         *,
-        hash_of: HashFunction = process_hash,
+        hash_of: KeyedHash = process_hash,
         memory: Memory | None = None,
         limit: int = LIMIT,
     ) -> None:
-        self.answers = 0
         self._query, self._hash = query, hash_of
-        self._patient = (query.patient or "*").encode().lower()
+        self._pattern = (query.patient or "*").encode().lower()
+        self._closely = query.time is not None or self._pattern != b"*"
+        self._span = None if query.date is None else bounds(query.date)
         self._studies = Hashes(memory=memory, limit=limit)
         self._undated = Hashes(memory=memory, limit=limit)
         self._patients = Hashes(memory=memory, limit=limit)
@@ -74,7 +80,14 @@ class Tally:
         self._sample: dict[int, bytes] = {}
         self._threshold = 1 << 64
         self._shape = ShapeTally() if query.want_shapes else None
+        self._answers = 0
+        self._raw: list[tuple[bytes, bytes, bytes, bytes]] = []  # as they came: study, date, images, patient
         self._rows = (array("Q"), array("q"), array("q"), array("Q"))  # study, day or 0, images or -1, patient or 0
+
+    @property
+    def answers(self) -> int:
+        """Pending responses so far."""
+        return self._answers + len(self._raw)
 
     def add(
         self,
@@ -89,40 +102,27 @@ class Tally:
         birth_date: bytes = b"",
     ) -> None:
         """One pending response: the values as they came, padding and all; empty for what is absent."""
-        self.answers += 1
-        query = self._query
-        if level != b"STUDY" and level.strip(b" \0") not in (b"STUDY", b""):
+        if level not in _STUDY_LEVEL:
             self._wrong_level += 1
-        patient = patient.strip(b" \0")
         if self._shape is not None and self._shape.answers < SHAPES_LOOKED_AT:
             self._shape.add(name, birth_date, patient)
-        uid = uid.strip(b" \0")
-        if not uid:
-            self._without_uid += 1
-            return
-        day, count = valid_day(date), image_count(images)
-        if query.date is not None or self._patient != b"*":
-            self._outside += self._is_outside(day, time, patient)
-        key = self._hash(uid)
-        if count < 0 and query.sample and key < self._threshold and len(uid) <= UID_LENGTH:
-            self._keep(key, uid)
-        studies, days, counts, patients = self._rows
-        studies.append(key)
-        days.append(day)
-        counts.append(count)
-        patients.append((self._hash(patient) or 1) if patient else 0)
-        if len(studies) >= ROWS:
-            self._settle()
+        if self._closely:
+            self._outside += self._is_outside(time, patient)
+        raw = self._raw
+        raw.append((uid, date, images, patient))
+        if len(raw) >= RAW or len(uid) + len(date) + len(images) + len(patient) > LONG:
+            self._digest()
 
     def finish(self, status: int | None, failure: str | None = None, *, cancelled: bool = False) -> Answer:
         """The answer: the final status as it came, or None and what went wrong, in our words."""
+        self._digest()
         self._settle()
         self._prune()
         return Answer(
             status=status,
             failure=failure,
             cancelled=cancelled,
-            answers=self.answers,
+            answers=self._answers,
             studies=self._studies,
             dates=self._dates,
             undated=self._undated,
@@ -140,18 +140,48 @@ class Tally:
             shapes=None if self._shape is None else self._shape.shapes(),
         )
 
-    def _is_outside(self, day: int, time: bytes, patient: bytes) -> bool:
-        """An answer that was not asked for. A study without date, time or patient proves nothing either way."""
-        query = self._query
-        if query.date is not None and day and day not in query.date:
-            return True
+    def _is_outside(self, time: bytes, patient: bytes) -> bool:
+        """Whether time or patient are not what was asked for. A study without a time proves nothing either way."""
+        query, pattern = self._query, self._pattern
         if query.time is not None:
             second = clock_second(time)
             if second >= 0 and not query.time.first <= second <= query.time.last:
                 return True
-        if self._patient[:1] == b"*":
-            return not patient.lower().endswith(self._patient[1:])
-        return patient.lower() != self._patient
+        if pattern == b"*":
+            return False
+        patient = patient.strip(_PADDING).lower()
+        return not patient.endswith(pattern[1:]) if pattern[:1] == b"*" else patient != pattern
+
+    # ---- from what came to numbers --------------------------------------------------------------------------------
+
+    def _digest(self) -> None:
+        """Turn what came into hashes and numbers, all at once: that is where the time goes."""
+        raw, self._raw = self._raw, []
+        self._answers += len(raw)
+        names = [row[0].strip(_PADDING) for row in raw]
+        if b"" in names:
+            self._without_uid += names.count(b"")
+            raw = [row for row, name in zip(raw, names, strict=True) if name]
+            names = [name for name in names if name]
+        if not names:
+            return
+        _, dates, images, patients = zip(*raw, strict=True)
+        keys, days, counts = self._hash.many(names), list(map(valid_day, dates)), list(map(image_count, images))
+        if self._span is not None:
+            first, last = self._span
+            self._outside += sum(not first <= day <= last for day in days if day)
+        if self._query.sample and -1 in counts:
+            for key, name, count in zip(keys, names, counts, strict=True):
+                if count < 0 and key < self._threshold and len(name) <= UID_LENGTH:
+                    self._keep(key, name)
+        persons = [patient.strip(_PADDING) for patient in patients]
+        hashed = self._hash.many(persons)
+        if b"" in persons:
+            hashed = [key if person else 0 for key, person in zip(hashed, persons, strict=True)]
+        for column, values in zip(self._rows, (keys, days, counts, hashed), strict=True):
+            column.extend(values)
+        if len(self._rows[0]) >= ROWS:
+            self._settle()
 
     def _keep(self, key: int, uid: bytes) -> None:
         self._sample[key] = uid
@@ -164,38 +194,35 @@ class Tally:
             self._sample = {key: self._sample[key] for key in kept}
             self._threshold = kept[-1] if kept else 0
 
-    def _settle(self) -> None:
-        if self._studies.small:
-            self._settle_few()
-        if self._rows[0]:
-            self._settle_many()
+    # ---- from numbers to sums: each study once ----------------------------------------------------------------------
 
-    def _settle_few(self) -> None:
-        """One by one, until the collection of studies has grown too large for that."""
-        done = 0
-        for key, day, count, patient in zip(*self._rows, strict=True):
-            if not self._studies.small:
-                break
-            done += 1
-            if not self._studies.add(key):
-                self._duplicates += 1
-                continue
-            if day:
-                self._dates.add(day)
-            else:
-                self._undated.add(key)
-                self._undated_images += max(count, 0)
-                self._undated_images_missing += count < 0
-            self._images += max(count, 0)
-            self._images_missing += count < 0
-            if patient:
-                self._patients.add(patient)
-            else:
-                self._patients_missing += 1
+    def _settle(self) -> None:
+        keys, days, counts, patients = self._rows
+        if self._studies.admit(keys):
+            self._sum(keys, days, counts, patients)
+        elif keys:
+            self._settle_many()
         for column in self._rows:
-            del column[:done]
+            del column[:]
+
+    def _sum(self, keys: Sequence[int], days: Sequence[int], counts: Sequence[int], patients: Sequence[int]) -> None:
+        """Add up rows that are all new."""
+        missing = sum(count < 0 for count in counts)
+        self._images += sum(counts) + missing
+        self._images_missing += missing
+        undated = [(key, count) for key, day, count in zip(keys, days, counts, strict=True) if not day]
+        if undated:
+            self._undated.update(key for key, _ in undated)
+            self._undated_images += sum(count for _, count in undated if count >= 0)
+            self._undated_images_missing += sum(count < 0 for _, count in undated)
+            days = [day for day in days if day]
+        self._dates.update(days)
+        known = [patient for patient in patients if patient]
+        self._patients_missing += len(patients) - len(known)
+        self._patients.update(known)
 
     def _settle_many(self) -> None:
+        """The same with numpy, where some are known or repeated, or there are many."""
         import numpy as np
 
         keys = np.array(self._rows[0], dtype=np.uint64)
@@ -210,19 +237,17 @@ class Tally:
         self._duplicates += len(self._rows[0]) - len(keys)
         days, counts = np.array(self._rows[1])[first], np.array(self._rows[2])[first]
         patients = np.array(self._rows[3], dtype=np.uint64)[first]
-        known = counts >= 0
-        undated = days == 0
-        self._undated.absorb(keys[undated])
+        known, undated = counts >= 0, days == 0
         self._images += int(counts[known].sum())
         self._images_missing += int((~known).sum())
-        self._undated_images += int(counts[known & undated].sum())
-        self._undated_images_missing += int((~known & undated).sum())
-        for day, n in zip(*np.unique(days[~undated], return_counts=True), strict=True):
-            self._dates.add(int(day), int(n))
+        if undated.any():
+            self._undated.absorb(keys[undated])
+            self._undated_images += int(counts[known & undated].sum())
+            self._undated_images_missing += int((~known & undated).sum())
+            days = days[~undated]
+        self._dates.update_many(days)
         self._patients.absorb(np.unique(patients[patients > 0]))
         self._patients_missing += int((patients == 0).sum())
-        for column in self._rows:
-            del column[:]
 
 
 class SeriesTally:
@@ -230,7 +255,7 @@ class SeriesTally:
 
     def __init__(self, study_uid: bytes) -> None:
         self.answers = 0
-        self._study = study_uid.strip(b" \0")
+        self._study = study_uid.strip(_PADDING)
         self._seen: set[bytes] = set()
         self._uncounted: list[bytes] = []
         self._images = self._foreign = 0
@@ -239,7 +264,7 @@ class SeriesTally:
     def add(self, series_uid: bytes, images: bytes = b"", study_uid: bytes = b"") -> None:
         """One pending response. ``study_uid`` empty: the server left it out, which it may not, but says nothing."""
         self.answers += 1
-        series_uid, study_uid = series_uid.strip(b" \0"), study_uid.strip(b" \0")
+        series_uid, study_uid = series_uid.strip(_PADDING), study_uid.strip(_PADDING)
         if study_uid and study_uid != self._study:
             self._foreign += 1
             return
@@ -271,18 +296,16 @@ class SeriesTally:
 class ImageTally:
     """One ``ImageQuery`` being answered."""
 
-    def __init__(
-        self, series_uid: bytes, *, hash_of: HashFunction = process_hash, memory: Memory | None = None
-    ) -> None:
+    def __init__(self, series_uid: bytes, *, hash_of: KeyedHash = process_hash, memory: Memory | None = None) -> None:
         self.answers = 0
-        self._series, self._hash = series_uid.strip(b" \0"), hash_of
+        self._series, self._hash = series_uid.strip(_PADDING), hash_of
         self._seen = Hashes(memory=memory, limit=IMAGES_KEPT)
         self._foreign = 0
         self._nameless = False
 
     def add(self, sop_instance_uid: bytes, series_uid: bytes = b"") -> None:
         self.answers += 1
-        uid, series_uid = sop_instance_uid.strip(b" \0"), series_uid.strip(b" \0")
+        uid, series_uid = sop_instance_uid.strip(_PADDING), series_uid.strip(_PADDING)
         if series_uid and series_uid != self._series:
             self._foreign += 1
         elif not uid:
