@@ -36,8 +36,8 @@ class Done:
 class Command:
     """``with Command(home, "scan", "127.1.0.5") as command: … command.end()``. Never outlives the block.
 
-    It runs in ``home``, where its streams go to files too, so that nobody has to read a pipe. ``limits`` are applied by
-    the child to itself before anything is imported.
+    It runs in ``home``, where its streams go to files too, so that nobody has to read a pipe. Nothing of this user's
+    configuration or data is seen; temporary files go below ``home``. ``program``: what Python runs.
     """
 
     def __init__(
@@ -50,9 +50,10 @@ class Command:
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._out, self._err = stdout or home / "stdout", home / "stderr"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("LEADAPRON_", "XDG_"))}
-        own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "share"), "XDG_CONFIG_HOME": str(home / "config")}
-        source = str(Path(__file__).parents[2] / "src")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("LEADAPRON_", "XDG_"))}
+        environ |= {"HOME": str(home), "XDG_DATA_HOME": str(home / "share"), "XDG_CONFIG_HOME": str(home / "config")}
+        (home / "tmp").mkdir(exist_ok=True)
+        environ |= {"TMPDIR": str(home / "tmp"), "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._child = subprocess.Popen(
                 [sys.executable, *program, *map(str, arguments)],
@@ -60,7 +61,7 @@ class Command:
                 stdout=out,
                 stderr=err,
                 cwd=home,
-                env=inherited | own | {"PYTHONPATH": source} | dict(environment or {}),
+                env=environ | dict(environment or {}),
             )
 
     def __enter__(self) -> Command:
@@ -78,8 +79,8 @@ class Command:
 
     @property
     def out(self) -> str:
-        """What stands on stdout now."""
-        return self._out.read_text(errors="replace")
+        """What stands on stdout now; nothing of a device that it was sent to."""
+        return self._out.read_text(errors="replace") if self._out.is_file() else ""
 
     @property
     def err(self) -> str:
@@ -102,7 +103,7 @@ class Command:
         return None if info is None else info.si_status
 
     def end(self, seconds: float = BOUND_S) -> Done:
-        """Wait for its end and say what came of it. A signal that ended it counts as 128 and its number, as shells do."""
+        """Wait for its end and say what came of it. A signal that ended it counts as 128 and more, as shells do."""
         until_s = time.monotonic() + seconds
         while self._ended() is None:
             if time.monotonic() > until_s:

@@ -84,7 +84,7 @@ async def _scan(request: ScanRequest, where: str) -> Scanned:
     return Scanned(records, measurements, summary, prepared.scanner.progress.endpoints)
 
 
-# ---- populations -------------------------------------------------------------------------------------------------------
+# ---- populations -----------------------------------------------------------------------------------------------------
 
 
 def moved(population: str | Population, *, families: Sequence[str] = (), but: Sequence[str] = ()) -> Population:
@@ -119,7 +119,8 @@ def _reserve(width: int) -> int:
         taken: list[socket.socket] = []
         try:
             for second in range(start, start + width):
-                taken.append(socket.create_server((f"127.{second}.255.254", 11112)))
+                sock = socket.create_server((f"127.{second}.255.254", 11112))
+                taken.append(sock)
         except OSError:
             for sock in taken:
                 sock.close()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from leadapron.lab import EndpointTruth, LabProcess, Population
-from leadapron.watch.measure.record import EndpointRecord
+from leadapron.watch.measure.record import EndpointRecord, Exposed
 from leadapron.watch.scan.run import DICOM_PORTS
 from scan.scanning import Scanned, moved, scan
 
@@ -143,11 +143,11 @@ def test_the_software_is_named(street: Street) -> None:
 
 def test_two_doors_to_one_archive_count_once(street: Street) -> None:
     summary = street.scanned.summary
-    by_archive: dict[str, list[EndpointRecord]] = defaultdict(list)
+    by_archive: dict[str, list[Exposed]] = defaultdict(list)
     for truth, record in street.pairs():
         if record.verdict == "exposed" and record.exposed is not None:
             assert truth.archive is not None
-            by_archive[truth.archive].append(record)
+            by_archive[truth.archive].append(record.exposed)
     assert summary.archives == len(by_archive)
     fullest = [
         max((r.exposed for r in rs if r.exposed), key=lambda e: (e.complete, e.studies)) for rs in by_archive.values()

@@ -99,7 +99,7 @@ def dcmtk_version() -> str:
     return version[1]
 
 
-# ---- Orthanc -----------------------------------------------------------------------------------------------------------
+# ---- Orthanc ---------------------------------------------------------------------------------------------------------
 
 
 def test_orthanc_open_to_everybody(tmp_path: Path, images: list[Path], loaded: Totals) -> None:
@@ -175,7 +175,7 @@ def test_orthanc_over_tls(
             assert "plain-transport" not in {finding.id for finding in record.findings}
 
 
-# ---- several hundred studies, and limits -------------------------------------------------------------------------------
+# ---- several hundred studies, and limits -----------------------------------------------------------------------------
 
 STUDIES = 360
 IN_A_DAY = 110
@@ -268,7 +268,7 @@ def test_everything_at_one_moment_behind_a_limit(tmp_path: Path) -> None:
         assert 25 <= exposed.studies <= 60
 
 
-# ---- DCMTK -------------------------------------------------------------------------------------------------------------
+# ---- DCMTK -----------------------------------------------------------------------------------------------------------
 
 
 def test_dcmqrscp(tmp_path: Path, images: list[Path], loaded: Totals) -> None:
@@ -325,7 +325,7 @@ def test_storescp(tmp_path: Path, certificates: Certificates, transport: str) ->
         assert not any((peer.home / "received").iterdir()), "something was stored"
 
 
-# ---- pynetdicom --------------------------------------------------------------------------------------------------------
+# ---- pynetdicom ------------------------------------------------------------------------------------------------------
 
 
 def test_qrscp(tmp_path: Path, images: list[Path]) -> None:
