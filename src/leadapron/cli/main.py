@@ -61,6 +61,14 @@ class Root(click.Group):
             raise click.UsageError(f"There is no command '{name}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read our output has gone (head, a closed pager): not an error of ours, though click says so.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(0) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for name, (_, section, summary) in COMMANDS.items():
@@ -96,10 +104,6 @@ def main() -> None:
     except LeadApronError as error:
         print(f"leadapron: {error}", file=sys.stderr)
         code = error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone (head, a closed pager): not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except Exception as error:
         if os.environ.get("LEADAPRON_DEBUG"):
             raise
