@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shlex
 import stat
@@ -198,6 +199,7 @@ def test_what_cannot_be_written_is_said(tmp_path: Path, data: Path) -> None:
             [sys.executable, "-m", "leadapron.cli.main", "report", "--data", str(data), "--format", "csv"],
             stdout=full,
             stderr=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
             text=True,
             timeout=60,
             check=False,

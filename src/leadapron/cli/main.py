@@ -7,6 +7,7 @@ something is at or above ``--fail-on``; 130 stopped by the user.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -107,14 +108,30 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("LEADAPRON_DEBUG"):
             raise
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         # The text of a foreign exception may quote what a server sent: only its kind is shown (invariant 2).
         print(
-            f"leadapron: this is a bug of ours ({type(error).__name__}). "
+            "leadapron: cannot write the output: the disk is full"
+            if full
+            else f"leadapron: this is a bug of ours ({type(error).__name__}). "
             "Run it again with LEADAPRON_DEBUG=1 and report what you see, please.",
             file=sys.stderr,
         )
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(_emptied(code if isinstance(code, int) else 0))
+
+
+def _emptied(code: int) -> int:
+    """Write what stdout still holds, or give it up: Python would try once more at exit and end with a code of its own
+    (120). Gives the exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            print(f"leadapron: cannot write to standard output: {error.strerror}", file=sys.stderr)
+            return 1
+    return code
 
 
 if __name__ == "__main__":
