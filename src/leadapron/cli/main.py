@@ -7,11 +7,13 @@ something is at or above ``--fail-on``; 130 stopped by the user.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
 import sys
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import click
 
@@ -35,6 +37,16 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "scope": ("leadapron.cli.scope:command", "Watch", "Write or read a scope file: what you are authorised to touch."),
     "schema": ("leadapron.cli.schema:command", "Watch", "Print the JSON Schema of a record."),
 }
+
+
+@contextlib.contextmanager
+def _reader_may_go() -> Iterator[None]:
+    """Whoever read our output has gone (head, a closed pager): not an error of ours, though click says so."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(0) from None
 
 
 class Root(click.Group):
@@ -62,13 +74,15 @@ class Root(click.Group):
             raise click.UsageError(f"There is no command '{name}'.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _reader_may_go():  # --help is answered here
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with _reader_may_go():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            # Whoever read our output has gone (head, a closed pager): not an error of ours, though click says so.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise click.exceptions.Exit(0) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
