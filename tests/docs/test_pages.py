@@ -138,6 +138,14 @@ def test_every_command_is_explained_somewhere() -> None:
         assert not path or f"leadapron {' '.join(path)}" in text, path
 
 
+def test_every_option_is_explained_somewhere() -> None:
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    for path, command in COMMAND.items():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert any(re.search(rf"{option}(?![\w-])", text) for option in parameter.opts), (path, parameter.opts)
+
+
 # ---- what pages say of the tree --------------------------------------------------------------------------------------
 
 
