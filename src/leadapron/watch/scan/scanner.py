@@ -34,7 +34,7 @@ from leadapron.wire.aio.swarm import Conversation, Link, Swarm, raise_open_files
 
 STARTS_PER_TURN: Final = 128
 MAX_IN_FLIGHT: Final = 16_384
-MAX_OPEN: Final = 1_024  # conversations at once; what waits for a SYN-ACK is not among them
+MAX_OPEN: Final = 4_096  # conversations at once; what waits for a SYN-ACK is not among them
 MAX_DEEP: Final = 64  # endpoints that are counted, or asked over TLS, at once: more only make each other late
 CHECKPOINT_S: Final = 1.0
 STOP_GRACE_S: Final = 10.0
