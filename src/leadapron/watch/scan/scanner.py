@@ -36,6 +36,7 @@ STARTS_PER_TURN: Final = 128
 MAX_IN_FLIGHT: Final = 16_384
 MAX_OPEN: Final = 4_096  # conversations at once; what waits for a SYN-ACK is not among them
 MAX_DEEP: Final = 64  # endpoints that are counted, or asked over TLS, at once: more only make each other late
+MAX_HANDSHAKES: Final = 256  # TLS handshakes at once: their connections stand already, so nobody counts before them
 CHECKPOINT_S: Final = 1.0
 STOP_GRACE_S: Final = 10.0
 RETRY_S: Final = 0.5
@@ -85,6 +86,7 @@ class Scanner:
         self._in_flight = 0
         self._open = 0
         self._deep = asyncio.Semaphore(MAX_DEEP)
+        self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         self._tasks: set[asyncio.Task[None]] = set()
         self._again: deque[tuple[float, Target, int]] = deque()
         self._news = asyncio.Event()
@@ -225,7 +227,7 @@ class Scanner:
             self._swarm.connect(target.address, target.port, conversation, self._options.timeout)
         except ScopeError as error:
             self._failure = error
-            self._over(target)
+            self._over(target, done=False)
         except OSError as error:
             if error.errno in _TRANSIENT and tries < MAX_TRIES:
                 # Our own shortage: fewer at a time from here on, and this one again in a moment.
@@ -251,10 +253,15 @@ class Scanner:
     def _opened_for_tls(self, target: Target, link: Link, started: float) -> None:
         visit = Visit(target.address, target.port, self._options, self._clock, started)
         sock = link.detach()
+        self._open += 1
 
         async def over_tls() -> None:
             assert self._swarm is not None
-            await first_over_tls(visit, self._swarm, sock)
+            try:
+                async with self._handshakes:
+                    await first_over_tls(visit, self._swarm, sock)
+            finally:
+                self._open -= 1
 
         self._deeper(target, visit, over_tls)
 
@@ -266,10 +273,10 @@ class Scanner:
     async def _deepen(self, target: Target, visit: Visit, first: Callable[[], Awaitable[None]] | None) -> None:
         assert self._swarm is not None
         try:
-            async with self._deep:
-                if first is not None:
-                    await first()
-                if visit.wants_more():
+            if first is not None:
+                await first()
+            if visit.wants_more():
+                async with self._deep:
                     await deepen(visit, self._swarm, self.progress.counted_so_far)
         except Exception as error:
             # Its text may quote what a server sent; its kind can't (invariant 2).
@@ -279,8 +286,26 @@ class Scanner:
         self._emit(target, visit)
 
     def _emit(self, target: Target, visit: Visit) -> None:
-        measurement = visit.measurement()
-        record = judged(measurement)
+        try:
+            self._tell(visit)
+        except Exception as error:
+            self._failure = self._failure or error
+            return self._over(target, done=False)
+        self._over(target)
+
+    def _tell(self, visit: Visit) -> None:
+        """Judge, add up, save. Raises what the sink raises."""
+        try:
+            measurement = visit.measurement()
+            record = judged(measurement)
+        except Exception as error:
+            visit.forget()
+            visit.failed(f"a bug of ours: {type(error).__name__}")
+            measurement = visit.measurement()
+            record = judged(measurement)
+        if record.verdict == "closed":  # it answered at first, and no longer
+            self.totals.closed += 1
+            return
         self.totals.add(record, visit.counted)
         progress = self.progress
         progress.found += 1
@@ -289,16 +314,14 @@ class Scanner:
         if record.verdict == "exposed":
             progress.exposed += 1
             progress.studies, progress.images = self.totals.studies, self.totals.images
-        try:
-            self._sink.put(measurement, record, visit.counted)
-        except Exception as error:
-            self._failure = self._failure or error
-        self._over(target)
+        self._sink.put(measurement, record, visit.counted)
 
-    def _over(self, target: Target) -> None:
+    def _over(self, target: Target, done: bool = True) -> None:
+        """``done`` False: it has no verdict, so that a resumed scan visits it again."""
         self._in_flight -= 1
         self.progress.done += 1
-        self._targets.finished(target)
+        if done:
+            self._targets.finished(target)
         self._pacer.done(target, asyncio.get_running_loop().time())
         self._news.set()
 
@@ -366,3 +389,7 @@ class _Opening(Conversation):
     def refused(self, error: int) -> None:
         outcome = Refused(errno.errorcode.get(error, str(error)))
         self._scanner._first_done(self._target, Touched(outcome, None, 0, False), self._started)
+
+    def failed(self, error: Exception) -> None:
+        outcome = Failed(f"a bug of ours: {type(error).__name__}")
+        self._scanner._first_done(self._target, Touched(outcome, None, 0, True), self._started)

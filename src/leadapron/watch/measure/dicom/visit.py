@@ -122,6 +122,11 @@ class Visit:
                 Attempt("tcp", self.options.called_titles(self.port)[0], self.options.calling[0], Failed(reason))
             )
 
+    def forget(self) -> None:
+        """Drop what was found, not what was asked: it can't be told as it is."""
+        self.attempts.clear()
+        self.echo = self.count = self.shapes = self.counted = None
+
     def wants_more(self) -> bool:
         """Whether the last attempt leaves something to ask (see ``deepen``)."""
         if not self.attempts:
