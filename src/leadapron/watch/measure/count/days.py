@@ -6,6 +6,7 @@ undated: it is on no calendar that we could search day by day, and servers compa
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -105,23 +106,35 @@ def median_day(dates: Mapping[int, int]) -> int:
 
 
 def halves(span: DateRange, dates: Mapping[int, int], today: int) -> tuple[DateRange, DateRange]:
-    """Two halves of a range of more than a day that is known to hold more than the server gives at once.
+    """Two parts of a range of more than a day that is known to hold more than the server gives at once.
 
-    By the median of the days seen where these are spread over the range (the server answers in no particular order),
-    else by the calendar: answers sorted by date show one end of the range only, and their median would peel off thin
-    slices.
+    By the median of the days seen where these are spread over the range (the server answers in no particular order).
+    Where they lie close together (answers sorted by date, or an archive of a few days), the larger empty side is cut
+    off, at the geometric mean of their width and the range's, which closes in on them fast. By the calendar where none
+    were seen.
     """
     first, last = bounds(span)
-    low = min((d for d in dates if d in span), default=0)
-    high = max((d for d in dates if d in span), default=0)
+    seen = {day: n for day, n in dates.items() if day in span}
+    if not seen:
+        return cut(span, _calendar_middle(first, last, today))
+    low, high = min(seen), max(seen)
+    wide, all_days = (as_date(high) - as_date(low)).days + 1, width(span)
+    if wide > 1 and wide * 4 >= all_days:
+        return cut(span, median_day(seen))
+    margin = math.isqrt(wide * all_days) - wide
+    if as_date(low) - as_date(first) >= as_date(last) - as_date(high):
+        return cut(span, max(first, later(low, -margin - 1)))
+    return cut(span, min(later(last, -1), later(high, margin)))
+
+
+def _calendar_middle(first: int, last: int, today: int) -> int:
+    """Half way between two days; with open ends cut back to where studies can be expected."""
     if first == FIRST_DAY and last > _OLD:
-        first = min(_OLD, low or _OLD)
+        first = _OLD
     soon = later(today, 366)
     if last == LAST_DAY and first < soon:
-        last = max(soon, high)
-    if low and high > low and (as_date(high) - as_date(low)) * 4 >= as_date(last) - as_date(first):
-        return cut(span, median_day({d: n for d, n in dates.items() if d in span}))
-    return cut(span, later(first, max(0, ((as_date(last) - as_date(first)).days - 1) // 2)))
+        last = soon
+    return later(first, max(0, ((as_date(last) - as_date(first)).days - 1) // 2))
 
 
 class DayCounts(Mapping[int, int]):

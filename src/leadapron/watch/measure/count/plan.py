@@ -294,7 +294,7 @@ class _Counter:
             doubts.append(words.ERRATIC)
         if walk.unproven:
             doubts.append(words.ROUND)
-        if not doubts and (walk.lossy or walk.lost()):
+        if walk.lossy or (not doubts and walk.lost()):
             doubts.append(words.LOSSY)
         return doubts
 

@@ -109,7 +109,9 @@ async def _images(
         return found.images if found.images_whole else max(found.images, inquiry.images), None
     result = await count_images(inquiry, missing, sample, found.limits, reserve)
     if not found.images and not result.counted:
-        return None, None  # the server would not say, at any level
+        if not result.asked:
+            doubts.append(words.STOPPED[inquiry.stopped or "requests"])
+        return None, None  # else the server would not say, at any level
     if result.whole and found.images_whole:
         return found.images + result.counted, None
     if result.estimate is not None and not doubts:
