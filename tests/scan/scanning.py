@@ -103,7 +103,7 @@ def moved(population: str | Population, *, families: Sequence[str] = (), but: Se
     ]
     seconds = [int(spec.address.split(".")[1]) for spec in chosen]
     first, width = min(seconds), max(seconds) - min(seconds) + 1
-    shift = _reserve(width) - first
+    shift = reserve(width) - first
     return Population(whole.name, [_shifted(spec, shift) for spec in chosen])
 
 
@@ -111,7 +111,7 @@ _PLACES = range(100, 196)  # second octets that neither shipped populations nor 
 _RESERVED: list[socket.socket] = []  # kept open to the end of the process
 
 
-def _reserve(width: int) -> int:
+def reserve(width: int) -> int:
     """Where ``width`` neighbouring /16 of 127.0.0.0/8 begin that are now ours: a socket in each says so."""
     starts = list(_PLACES[: len(_PLACES) - width])
     turn = os.getpid() * 7 % len(starts)
