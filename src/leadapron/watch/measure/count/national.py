@@ -21,8 +21,8 @@ def kinds_of(value: bytes) -> frozenset[str]:
         text = value.strip(b" \0").decode("ascii").upper()
     except UnicodeDecodeError:
         return frozenset()
-    if not 9 <= len(text) <= 21:
-        return frozenset()
+    if not 9 <= len(text) <= 21 or text.count(".") > 3:
+        return frozenset()  # too short, too long, or a UID
     bare = re.sub(r"[ ./-]", "", text)
     return frozenset(kind for kind, check in _CHECKS.items() if check(text if kind == "us-ssn" else bare))
 

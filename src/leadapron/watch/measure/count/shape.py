@@ -24,28 +24,26 @@ def has_birth_date(value: bytes) -> bool:
 
 
 class ShapeTally:
-    """Looks at a few answers and keeps only numbers: how many had what, and how many could be which national
-    identifier.
+    """Looks at a few answers; keeps their PatientIDs only until ``shapes`` is asked, and gives booleans.
 
-    A strong kind (two check digits, or a check digit and a birth date) counts when two answers have it, or the only
-    one. A weak kind counts when at least three answers and three in five have it; social security numbers without
-    dashes must also come from three areas, since running numbers share their first digits.
+    One check digit passes by chance once in ten, so it takes several different identifiers of the same kind. A strong
+    kind (two check digits, or one and a birth date) counts when three in ten have it and at least two do, or the only
+    one there is. A weak kind needs three and three in five; social security numbers without dashes must also come from
+    three areas, since running numbers share their first digits.
     """
 
     def __init__(self) -> None:
-        self.answers = self.identifiers = 0
+        self.answers = 0
         self._names = self._births = False
-        self._kinds: Counter[str] = Counter()
-        self._areas: set[bytes] = set()
+        self._identifiers: set[bytes] = set()
 
     def add(self, name: bytes, birth_date: bytes, patient_id: bytes) -> None:
         self.answers += 1
         self._names |= has_name(name)
         self._births |= has_birth_date(birth_date)
-        if patient_id.strip(b" \0"):
-            self.identifiers += 1
-            self._kinds.update(kinds_of(patient_id))
-            self._areas.add(patient_id.strip(b" \0")[:3])
+        identifier = patient_id.strip(b" \0")
+        if identifier:
+            self._identifiers.add(identifier[:64])
 
     def shapes(self) -> Shapes:
         """None everywhere when there was nothing to look at."""
@@ -54,10 +52,12 @@ class ShapeTally:
         return Shapes(names=self._names, birth_dates=self._births, national_ids=self._national())
 
     def _national(self) -> bool:
-        for kind, n in self._kinds.items():
+        total = len(self._identifiers)
+        areas = len({identifier[:3] for identifier in self._identifiers})
+        for kind, n in Counter(kind for i in self._identifiers for kind in kinds_of(i)).items():
             if kind not in WEAK:
-                if n >= 2 or n == self.identifiers:
+                if (n >= 2 and n * 10 >= total * 3) or n == total:
                     return True
-            elif n >= 3 and n * 5 >= self.identifiers * 3 and (kind != "us-ssn-bare" or len(self._areas) >= 3):
+            elif n >= 3 and n * 5 >= total * 3 and (kind != "us-ssn-bare" or areas >= 3):
                 return True
         return False
