@@ -11,6 +11,8 @@ from fake_archive import FakeArchive, FixedClock, Policy, Study, some_studies
 from leadapron.watch.measure.count import words
 from leadapron.watch.measure.count.inquiry import Budget
 from leadapron.watch.measure.count.plan import count
+from leadapron.watch.measure.count.query import StudyQuery
+from leadapron.watch.measure.count.tally import Tally
 from leadapron.watch.measure.model import Count
 
 
@@ -96,3 +98,17 @@ def test_a_long_series_below_the_longest_answer_is_no_doubt() -> None:
     archive = FakeArchive(studies, Policy(study_counts="some", series_counts="missing"))
     result = counted(archive)
     assert result.complete and result.images == archive.truth[1]
+
+
+def test_repeats_that_contradict_each_other_are_a_doubt() -> None:
+    """A row for each file that counts that file alone."""
+
+    class PerFile(FakeArchive):
+        def _add(self, tally: Tally, s: Study, query: StudyQuery) -> None:
+            tally.add(s.uid, s.date, b"%d" % (1 + self.rows % 3), s.patient)
+            self.rows += 1
+
+    archive = PerFile(some_studies(40), Policy(rows_per_file=True))
+    result = counted(archive)
+    assert not result.complete and words.CONFLICTS in (result.note or "")
+    assert result.studies == 40 and (result.images or 0) <= archive.truth[1]

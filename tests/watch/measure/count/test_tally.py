@@ -57,6 +57,8 @@ def test_each_study_counts_once(items: list[Row], padding: int) -> None:
     assert len(answer.studies) == len(first)
     assert answer.without_uid == sum(not uid.strip(b"\0 ") for uid, *_ in items)
     assert answer.duplicates == len(items) - answer.without_uid - len(first)
+    named = [(row[0].strip(b"\0 "), image_count(row[2])) for row in items if row[0].strip(b"\0 ")]
+    assert answer.conflicts == sum(counts[name] != n for name, n in named)
     assert dict(answer.dates) == Counter(day for day in days.values() if day)
     assert len(answer.undated) == sum(not day for day in days.values())
     assert answer.images == sum(n for n in counts.values() if n > 0)

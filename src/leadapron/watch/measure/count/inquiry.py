@@ -72,7 +72,7 @@ class Inquiry:
         self.undated = self.hashes()
         self.patients = self.hashes()
         self.patients_missing = False
-        self.duplicates = self.wrong_level = self.without_uid = 0
+        self.duplicates = self.conflicts = self.wrong_level = self.without_uid = 0
         self.images = self.undated_images = 0  # at least: in the one answer that showed most
         self.largest = 0  # answers to one query restricted by date, whatever its end
         self.longest_study_answer = 0  # to any query at STUDY level
@@ -126,6 +126,7 @@ class Inquiry:
         self.patients.merge(answer.patients)
         self.patients_missing |= answer.patients_missing > 0
         self.duplicates += answer.duplicates
+        self.conflicts += answer.conflicts
         self.wrong_level += answer.wrong_level
         self.without_uid += answer.without_uid
         self.images = max(self.images, answer.images)

@@ -172,7 +172,7 @@ class _Counter:
             return
         second = None
         if n <= SECOND_WAY_MOST:
-            second = await self._second_way(root.studies, n, dated_too=one_day)
+            second = await self._second_way(root.studies, n, dated_too=one_day, letters=doubtful)
         if second is not None and (second.new_undated or (one_day and second.new)):
             found.limits.add(n)
             found.doubts += [words.at_most(n), words.UNDATED_HIDDEN]
@@ -298,7 +298,9 @@ class _Counter:
             doubts.append(words.LOSSY)
         return doubts
 
-    async def _second_way(self, known: Hashes, limit: int, *, dated_too: bool = False) -> ByPatient | None:
+    async def _second_way(
+        self, known: Hashes, limit: int, *, dated_too: bool = False, letters: bool = True
+    ) -> ByPatient | None:
         """Through the archive by PatientID; None if that would cost more than is left.
 
         What it finds should have no date, for dates have brought up the rest; ``dated_too``: these may be hidden as
@@ -314,7 +316,7 @@ class _Counter:
             cost += parts
         if cost > inquiry.left - self.reserve or not before.exact:
             return None
-        second = await by_patient(inquiry, before, limit, until=self.reserve, letters=True)
+        second = await by_patient(inquiry, before, limit, until=self.reserve, letters=letters)
         if second.new > second.new_undated and not dated_too:
             # Dated studies that no date brought up: they have come in since, or the dates do not tell all.
             fresh = await inquiry.slice(DateRange(later(self.today, -1), LAST_DAY))

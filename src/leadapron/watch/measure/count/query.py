@@ -103,10 +103,10 @@ class Answer(Struct, frozen=True):
     without one, the same two again for the undated studies alone, ``patients`` distinct PatientIDs,
     ``patients_missing`` studies without one.
 
-    About single responses: ``duplicates`` repeat a study, ``without_uid`` name none, ``outside`` lie outside of the
-    dates, times or patients asked for, ``wrong_level`` are at another level. ``sample``: hash to UID of the studies
-    with the smallest hashes among those without an image count: a random sample without replacement, and all of them
-    when there are few.
+    About single responses: ``duplicates`` repeat a study (``conflicts``: with another number of images),
+    ``without_uid`` name none, ``outside`` lie outside of the dates, times or patients asked for, ``wrong_level`` are at
+    another level. ``sample``: hash to UID of the studies with the smallest hashes among those without an image count: a
+    random sample without replacement, and all of them when there are few.
     """
 
     status: int | None
@@ -123,6 +123,7 @@ class Answer(Struct, frozen=True):
     patients: Hashes
     patients_missing: int
     duplicates: int
+    conflicts: int
     without_uid: int
     outside: int
     wrong_level: int

@@ -65,6 +65,8 @@ async def conclude(inquiry: Inquiry, found: Found, reserve: int) -> Count:
     doubts = list(found.doubts)
     if inquiry.without_uid:
         doubts.append(words.WITHOUT_UID)
+    if inquiry.conflicts:
+        doubts.append(words.CONFLICTS)
     if not inquiry.seen.exact:
         doubts.append(words.TOO_MANY)
     images, interval = await _images(inquiry, found, doubts, reserve) if found.estimate is None else (None, None)

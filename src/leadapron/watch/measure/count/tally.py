@@ -76,7 +76,9 @@ class Tally:
         self._patients = Hashes(memory=memory, limit=limit)
         self._dates = DayCounts(memory)
         self._images = self._images_missing = self._undated_images = self._undated_images_missing = 0
-        self._patients_missing = self._duplicates = self._without_uid = self._outside = self._wrong_level = 0
+        self._patients_missing = self._duplicates = self._conflicts = self._without_uid = self._outside = (
+            self._wrong_level
+        ) = 0
         self._sample: dict[int, bytes] = {}
         self._threshold = 1 << 64
         self._shape = ShapeTally() if query.want_shapes else None
@@ -133,6 +135,7 @@ class Tally:
             patients=self._patients,
             patients_missing=self._patients_missing,
             duplicates=self._duplicates,
+            conflicts=self._conflicts,
             without_uid=self._without_uid,
             outside=self._outside,
             wrong_level=self._wrong_level,
@@ -227,7 +230,10 @@ class Tally:
 
         keys = np.array(self._rows[0], dtype=np.uint64)
         if self._studies.exact:
-            keys, first = np.unique(keys, return_index=True)
+            every, (keys, first) = keys, np.unique(keys, return_index=True)
+            if len(keys) < len(every):  # repeats usually stand close together, so that they meet here
+                counts = np.array(self._rows[2])
+                self._conflicts += int((counts != counts[first][np.searchsorted(keys, every)]).sum())
             fresh = self._studies.unknown(keys)
             keys, first = keys[fresh], first[fresh]
             self._studies.absorb_new(keys)
