@@ -1,0 +1,256 @@
+"""Invariant 2: no patient datum outlives its reading. Planted canaries prove it.
+
+Every text attribute of every study, and every error comment, is a canary; so are the UIDs, whose root is the lab's, and
+the dates of birth, which pynetdicom has read. After scans that talk as much as they can, that fail, that are killed and
+that have bugs, all that is left is searched: streams, reports, data directory, temporary files; for the text as it is
+and in the forms in which it could have been written.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE
+
+from leadapron.lab import ArchiveSpec, EndpointSpec, LabProcess, Population
+from leadapron.wire import uids
+from peers.loading import load
+from peers.samples import ROOT, make_studies
+from peers.servers import start_orthanc
+from scan.commanding import Command, Done, command
+from scan.scanning import moved
+
+CANARY = "ZAUNKOENIG"
+LAB_ROOT = "1.2.276.0.7230010.3.1."  # of study, series and instance UIDs in the lab; DCMTK's own version is ….3.0.
+PORT = 11112
+PERSONAS = (
+    *("dcmtk", "dicompot", "dicomhawk", "duplicates", "row-per-file", "undated", "no-counts-at-all", "no-image-counts"),
+    *("malformed-dates", "silent-limit-100", "refuses-c001", "find-fails", "not-authorized", "patient-root-only"),
+    *("identifier-truncated", "identifier-garbage", "identifier-overruns", "identifier-nested", "no-study-uids"),
+    *(
+        "endless-answers",
+        "endless-identifier",
+        "stalls-mid-find",
+        "reset-mid-find",
+        "abort-mid-find",
+        "command-garbage",
+    ),
+    *("rejects-calling", "tls-open", "wrong-message-ids", "pdv-overruns", "ge-pacs"),
+)
+BOUNDS = ("--timeout", "2", "--patience", "5", "--port", f"{PORT},2762")
+
+
+@dataclass(frozen=True)
+class Street:
+    targets: tuple[str, ...]
+    ports: str
+    secrets: tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+    archive = ArchiveSpec(studies=130, seed=11, images=3.0, ids="ssn", script="german")
+    specs = [
+        EndpointSpec(f"127.2.0.{number + 1}", 2762 if name.startswith("tls") else PORT, name, archive=archive)
+        for number, name in enumerate(PERSONAS)
+    ]
+    with (
+        LabProcess(moved(Population("canaries", specs)), canary=CANARY) as lab,
+        start_orthanc(tmp_path_factory.mktemp("orthanc")) as orthanc,
+    ):
+        load(orthanc, make_studies(tmp_path_factory.mktemp("images"), 5, instances=2, canary=CANARY))
+        truth = lab.truth()
+        secrets = {CANARY, LAB_ROOT, ROOT, *told(truth[0].address)}
+        targets = (*sorted({one.address for one in truth}), f"{orthanc.host}:{orthanc.port}")
+        yield Street(targets, f"{PORT},2762", tuple(sorted(secrets)))
+
+
+def told(address: str) -> set[str]:
+    """What pynetdicom is told by the first archive: dates of birth, and that each text is a canary."""
+    ae = AE()
+    ae.add_requested_context(uids.STUDY_ROOT_FIND)
+    association = ae.associate(address, PORT)
+    assert association.is_established
+    keys = Dataset()
+    keys.QueryRetrieveLevel = "STUDY"
+    texts = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "InstitutionName", "StudyID")
+    for keyword in (*texts, "StudyInstanceUID", "PatientBirthDate"):
+        setattr(keys, keyword, "")
+    found: set[str] = set()
+    for _, answer in association.send_c_find(keys, uids.STUDY_ROOT_FIND):
+        if answer is not None:
+            assert all(str(answer[keyword].value).startswith(CANARY) for keyword in texts)
+            assert str(answer.StudyInstanceUID).startswith(LAB_ROOT)
+            born = str(answer.PatientBirthDate)
+            found |= {born, f"{born[:4]}-{born[4:6]}-{born[6:]}"}
+    association.release()
+    assert len(found) > 50
+    return found
+
+
+# ---- the search ------------------------------------------------------------------------------------------------------
+
+
+def forms(secret: str) -> dict[str, bytes]:
+    """How text can be written down: as it is, wide, in digits, in base64 wherever it begins."""
+    plain = secret.encode()
+    found = {
+        "plain": plain,
+        "lower case": plain.lower(),
+        "UTF-16 LE": secret.encode("utf-16-le"),
+        "UTF-16 BE": secret.encode("utf-16-be"),
+        "UTF-32": secret.encode("utf-32-le"),
+        "hex": plain.hex().encode(),
+        "HEX": plain.hex().upper().encode(),
+        "backwards": plain[::-1],
+        "numbers": str(list(plain))[1:-1].encode(),
+    }
+    for shift in range(3):
+        # The first and last characters depend on what stands beside it.
+        encoded = base64.b64encode(b"\0" * shift + plain)
+        found[f"base64 from {shift}"] = encoded[-(-shift * 8 // 6) : len(encoded) - 4]
+    return found
+
+
+def leaks(places: Iterable[Path], secrets: Iterable[str]) -> list[str]:
+    """Which secret stands where, in which form."""
+    needles = [(form, octets) for secret in secrets for form, octets in forms(secret).items() if len(octets) > 5]
+    found = []
+    for place in places:
+        for path in [place] if place.is_file() else sorted(place.rglob("*")):
+            name = path.name.encode()
+            octets = path.read_bytes() if path.is_file() else b""
+            found += [f"{path.name}: {form}" for form, needle in needles if needle in octets or needle in name]
+    return found
+
+
+def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
+    for form, octets in forms(CANARY).items():
+        (tmp_path / "file").write_bytes(b"some text " + octets + b" and more")
+        assert any(form in found for found in leaks([tmp_path], [CANARY])), form
+    for before in range(4):
+        (tmp_path / "file").write_bytes(base64.b64encode(b"x" * before + CANARY.encode() + b"yyyy"))
+        assert leaks([tmp_path], [CANARY]), before
+    with sqlite3.connect(tmp_path / "file.sqlite") as database:
+        database.execute("CREATE TABLE t (c)")
+        database.execute("INSERT INTO t VALUES (?)", (f"a {CANARY} b",))
+    (tmp_path / "file").unlink()
+    assert leaks([tmp_path], [CANARY])
+
+
+# ---- scans -----------------------------------------------------------------------------------------------------------
+
+
+def asked(done: Done) -> None:
+    """It did read what it must not keep: else nothing is proved."""
+    *records, summary = done.lines
+    assert summary["endpoints"]["exposed"] >= 12, summary
+    assert sum((record["exposed"] or {}).get("studies", 0) for record in records) > 1000
+
+
+def test_nothing_stays_of_a_scan_that_tells_all_it_knows(tmp_path: Path, street: Street) -> None:
+    """Verbose, with the report, with tracebacks on, then shown again in every format."""
+    debug = {"LEADAPRON_DEBUG": "1"}
+    done = command(
+        tmp_path,
+        *("scan", *street.targets, *BOUNDS, "--verbose", "--format", "jsonl"),
+        *("--report", "report.html", "--data", "data"),
+        environment=debug,
+    )
+    assert done.code == 0, done.err[-2000:]
+    asked(done)
+    for format_ in ("table", "json", "csv", "jsonl"):
+        again = command(
+            tmp_path / format_,
+            *("report", "--format", format_, "--output", "results", "--report", "page.html"),
+            *("--data", tmp_path / "data"),
+            environment=debug,
+        )
+        assert again.code == 0, again.err[-2000:]
+        assert (tmp_path / format_ / "results").stat().st_size > 1000
+    assert (tmp_path / "report.html").stat().st_size > 10_000
+    assert len(done.err.splitlines()) > len(PERSONAS), "the verbose log"
+    assert leaks([tmp_path], street.secrets) == []
+    assert not any((tmp_path / "tmp").iterdir())
+
+
+def test_nothing_stays_of_a_scan_that_is_killed(tmp_path: Path, street: Street) -> None:
+    """In the middle of counting, with what the database has not yet taken in, and a temporary one if it is not kept."""
+    for option in (("--data", "data"), ("--no-save",)):
+        home = tmp_path / option[0].strip("-")
+        with Command(home, "scan", *street.targets, *BOUNDS, "--verbose", "--format", "jsonl", *option) as running:
+            running.until("some archives are counted", lambda running=running: running.out.count('"exact"') >= 3)
+            running.signal(signal.SIGKILL)
+            running.end()
+        assert leaks([home], street.secrets) == []
+
+
+BUGS = {
+    "a reader of answers": """
+from leadapron.watch.measure.count.tally import Tally
+def add(self, uid=b"", date=b"", images=b"", patient=b"", **more):
+    raise ValueError(f"cannot read {uid!r} {patient!r} {more!r}")
+Tally.add = add
+""",
+    "the arithmetic of counting": """
+from leadapron.watch.measure.count.tally import Tally
+finish = Tally.finish
+def finish_and_fail(self, *arguments, **named):
+    raise KeyError(repr(seen[-3:]))
+seen = []
+add = Tally.add
+def add_and_keep(self, *values, **named):
+    seen.append((values, named))
+    add(self, *values, **named)
+Tally.add, Tally.finish = add_and_keep, finish_and_fail
+""",
+    "the release of an association": """
+from leadapron.wire.aio.requestor import RequestorAssociation
+from leadapron.watch.measure.dicom import answers
+last = []
+elements = answers._elements
+def _elements(data, syntax):
+    last.append(bytes(data))
+    return elements(data, syntax)
+answers._elements = _elements
+async def close(self):
+    await self.abort()
+    raise RuntimeError(repr(last[-1:]))
+RequestorAssociation.close = close
+""",
+}
+
+
+@pytest.mark.parametrize(("bug", "debug"), [*((bug, True) for bug in BUGS), ("a reader of answers", False)])
+def test_nothing_stays_where_we_have_a_bug(tmp_path: Path, street: Street, bug: str, debug: bool) -> None:
+    """The exception quotes what a server sent, as exceptions do; it goes nowhere, not even with tracebacks on."""
+    program = f"{BUGS[bug]}\nimport sys\nsys.argv[0] = 'leadapron'\nfrom leadapron.cli.main import main\nmain()"
+    done = command(
+        tmp_path,
+        *("scan", *street.targets, *BOUNDS, "--patience", "3", "--verbose", "--format", "jsonl", "--data", "data"),
+        environment={"LEADAPRON_DEBUG": "1"} if debug else {},
+        program=("-c", program),
+    )
+    assert done.code == 0, done.err[-2000:]
+    assert leaks([tmp_path], street.secrets) == []
+    assert sum(done.lines[-1]["endpoints"].values()) == 2 * len(PERSONAS) + 1
+    assert done.out.count("a bug of ours") > 5
+
+
+def test_the_database_holds_shapes_and_numbers_only(tmp_path: Path, street: Street) -> None:
+    """What a measurement has room for: no text of a server's but its product's own names."""
+    command(tmp_path, "scan", *street.targets[:3], *BOUNDS, "--data", "data")
+    with sqlite3.connect(tmp_path / "data" / "leadapron.sqlite") as database:
+        rows = [json.loads(row) for (row,) in database.execute("SELECT measurement FROM sightings")]
+    assert rows
+    for row in rows:
+        assert row["shapes"] is None or set(row["shapes"].values()) <= {True, False, None}
+        assert row["shapes"] is None or row["shapes"]["names"] is True, "and names there were"
