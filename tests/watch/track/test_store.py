@@ -150,7 +150,10 @@ def test_a_scan_that_another_process_runs_is_left_alone(store: Store, tmp_path: 
     assert resume is not None and resume.scan.id == number
 
 
-@pytest.mark.parametrize("mark", [None, "", "elsewhere 1 5", "nonsense", f"{this_process()}0"])
+@pytest.mark.parametrize(
+    "mark",
+    [None, "", "elsewhere 1 5", "nonsense", pytest.param(f"{this_process()}0", id="this host, begun at another time")],
+)
 def test_what_is_not_this_hosts_process_does_not_run(mark: str | None) -> None:
     # The last one is our number with another start: the number was used again.
     assert still_runs(mark) is None
