@@ -53,9 +53,15 @@ class Connection:
     reset: bool = False
 
     @property
+    def is_tls(self) -> bool:
+        """Whether the scanner began with a TLS handshake, RFC 8446 §5.1; what follows can't be read here."""
+        return self.said[:2] == b"\x16\x03"
+
+    @property
     def pdus(self) -> list[tuple[int, bytes]]:
-        """Type and body of each PDU that the scanner sent; fails for octets that are none."""
-        found, octets, at = [], bytes(self.said), 0
+        """Type and body of each PDU that the scanner sent (none over TLS); fails for octets that are none."""
+        found: list[tuple[int, bytes]] = []
+        octets, at = b"" if self.is_tls else bytes(self.said), 0
         while at < len(octets):
             kind, length = struct.unpack_from(">BxI", octets, at)
             assert 1 <= kind <= 7 and at + 6 + length <= len(octets), "octets that are no whole PDU"
@@ -70,7 +76,7 @@ class Connection:
 
     @property
     def request(self) -> Request:
-        """The A-ASSOCIATE-RQ. Fails where the scanner began with anything else."""
+        """The A-ASSOCIATE-RQ. Fails where the scanner began with anything else, TLS among it."""
         kind, body = self.pdus[0]
         assert kind == ASSOCIATE_RQ, f"a PDU of type {kind} came first"
         return Request(body)
