@@ -235,7 +235,7 @@ async def count_endpoint(visit: Visit, attempt: Attempt, progress: Progress) -> 
     async with Asker(visit, attempt) as ask:
         outcome = await count(
             ask,
-            Budget(max_requests=max(1, options.max_requests - visit.requests), seconds=options.patience),
+            Budget(max_requests=max(0, options.max_requests - visit.requests), seconds=options.patience),
             depth="estimate" if options.depth == "estimate" else "count",
             clock=visit.clock,
             progress=lambda studies: progress(visit.address, visit.port, studies),
