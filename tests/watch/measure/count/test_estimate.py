@@ -10,7 +10,7 @@ import pytest
 from big_archive import BigArchive
 from fake_archive import FakeArchive, FixedClock, Policy, some_studies
 
-from leadapron.watch.measure.count import words
+from leadapron.watch.measure.count import verify, words
 from leadapron.watch.measure.count.inquiry import Budget
 from leadapron.watch.measure.count.plan import count
 from leadapron.watch.measure.count.statistics import Sample, mean_interval, stratified, t975
@@ -110,6 +110,24 @@ def test_too_small_a_budget_leaves_a_lower_bound() -> None:
     archive = BigArchive(90_000, 10, 1, limit=500)
     result = estimated(archive, depth="count", requests=30)
     assert result.method == "lower-bound" and result.interval is None and 500 < result.studies < archive.truth[0]
+
+
+# ---- large archives are verified by spots --------------------------------------------------------------------------
+
+
+def test_a_large_archive_is_listed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "SPOT_FROM", 20_000)
+    archive = BigArchive(21_111, 8, 3)
+    result = estimated(archive, depth="count")
+    assert result.complete and (result.studies, result.images) == archive.truth
+    assert archive.rows < 1.02 * result.studies and result.requests < 30
+
+
+def test_an_odd_limit_on_a_large_archive_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "SPOT_FROM", 20_000)
+    archive = BigArchive(21_111, 8, 3, limit=20_677)
+    result = estimated(archive, depth="count")
+    assert result.limit == 20_677 and result.studies == archive.truth[0]
 
 
 # ---- the statistics below ------------------------------------------------------------------------------------------
