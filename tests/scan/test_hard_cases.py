@@ -149,9 +149,7 @@ def test_two_doors_to_one_archive_count_once(street: Street) -> None:
             assert truth.archive is not None
             by_archive[truth.archive].append(record.exposed)
     assert summary.archives == len(by_archive)
-    fullest = [
-        max((r.exposed for r in rs if r.exposed), key=lambda e: (e.complete, e.studies)) for rs in by_archive.values()
-    ]
+    fullest = [max(counts, key=lambda count: (count.complete, count.studies)) for counts in by_archive.values()]
     assert summary.exposed.studies == sum(exposed.studies for exposed in fullest)
     assert summary.exposed.images == sum(exposed.images or 0 for exposed in fullest)
     assert summary.exposed.patients == sum(exposed.patients or 0 for exposed in fullest)

@@ -259,9 +259,7 @@ class Job:
         from leadapron.watch.scan.run import make_plan, place, start_workers
         from leadapron.wire.aio.loop import run
 
-        # Thousands of small records a second, none of them in a cycle: looking through them costs a tenth of the scan.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        gc.freeze()  # what is loaded by now stays: the collector need not look through it again and again
         with Results(self.format, self.output) as results, place(self.request.location) as location:
             plan = run(make_plan(self.request, location))
             workers = start_workers(plan)
