@@ -290,6 +290,9 @@ class Job:
             done = prepared.scanner.progress
             print(f"Going on with scan {prepared.resumed} at {done.done:,} of {done.endpoints:,}.", file=sys.stderr)
         loop = asyncio.get_running_loop()
+        # What the loop itself complains about (a TLS peer that goes away in mid-air) has its outcome in the record; its
+        # traceback would only spoil the terminal, and may quote what a server sent.
+        loop.set_exception_handler(self._loop_complains)
         task = asyncio.current_task()
         assert task is not None
 
@@ -322,6 +325,10 @@ class Job:
                 f"{record.load.requests} requests, {record.elapsed_s:.1f} s",
                 file=sys.stderr,
             )
+
+    def _loop_complains(self, loop: object, context: dict[str, Any]) -> None:
+        if self.verbose:
+            print(f"the event loop met a {type(context.get('exception')).__name__}", file=sys.stderr)
 
     def _note_earlier(self, prepared: Prepared) -> None:
         """Findings of the run that was resumed count for ``--fail-on`` too."""
