@@ -124,6 +124,11 @@ INCOMPLETE = {
         Policy(limit=50),
         [words.at_most(50), words.long_days(3)],
     ),
+    "more before 1900 than the limit": (
+        some_studies(90, first=date(1899, 12, 1), days=25),
+        Policy(limit=20, at_limit="cancel", dates="no-closed"),
+        [words.at_most(20)],
+    ),
     "a limit of one": (some_studies(300), Policy(limit=1), [words.at_most(1)]),
     "always ends with a warning": (some_studies(301), Policy(status=0xB000), [words.odd_status(0xB000)]),
     "dies": (some_studies(300), Policy(limit=50, dead_after=3), [words.STOPPED["silence"]]),

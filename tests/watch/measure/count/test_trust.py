@@ -106,6 +106,8 @@ def test_complete_is_never_said_of_a_wrong_number(studies: list[Study], policy: 
     note(f"{outcome.count} truth {archive.truth}")
     result = outcome.count
     if excused and isinstance(result, Count) and result.complete:
+        # At most as many as a limit gives at once: once more than that has been seen, there is no excuse but one.
+        assert result.studies <= (policy.limit or 0) + policy.jitter or any(not s.patient for s in studies)
         return
     if policy.universal == "empty" and isinstance(result, Count) and result.complete and not result.studies:
         return  # what is never listed to anybody who asks broadly is not counted

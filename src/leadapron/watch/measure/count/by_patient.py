@@ -48,7 +48,8 @@ class ByPatient(Struct, frozen=True):
 class _Cut:
     def __init__(self, inquiry: Inquiry, known: Hashes, limit: int | None, until: int) -> None:
         self.inquiry, self.known, self.limit, self.until = inquiry, known, limit, until
-        self.covered, self.undated = inquiry.hashes(), inquiry.hashes()
+        self.covered = inquiry.hashes()  # in parts that were whole
+        self.brought, self.undated = inquiry.hashes(), inquiry.hashes()  # in any part, also one that was cut
         self.images = self.images_missing = 0
         self.disjoint = True
         self.whole = True  # nothing failed, and nothing stayed too long
@@ -58,7 +59,11 @@ class _Cut:
     async def ask(self, pattern: str) -> Answer | None:
         if self.inquiry.left <= self.until:
             return None
-        return await self.inquiry.patiently(StudyQuery(patient=pattern))
+        answer = await self.inquiry.patiently(StudyQuery(patient=pattern))
+        if answer is not None:
+            self.brought.merge(answer.studies)
+            self.undated.merge(answer.undated)
+        return answer
 
     async def ends(self, alphabet: str) -> bool:
         """All ends in an alphabet; False when the server does not match PatientID, or nothing more may be asked."""
@@ -100,7 +105,6 @@ class _Cut:
     def _take(self, answer: Answer) -> bool:
         """Whether none of its studies was in another part."""
         new = self.covered.merge(answer.studies)
-        self.undated.merge(answer.undated)
         self.images += answer.images
         self.images_missing += answer.images_missing
         self.disjoint = self.disjoint and new == len(answer.studies)
@@ -129,9 +133,9 @@ async def by_patient(inquiry: Inquiry, known: Hashes, limit: int | None, *, unti
     covered = went and cut.whole and known.exact and cut.covered.exact and not cut.leftover()
     return ByPatient(
         covered=covered,
-        studies=cut.covered,
+        studies=cut.brought,
         undated=cut.undated,
-        new=cut.covered.missing_from(known),
+        new=cut.brought.missing_from(known),
         new_undated=cut.undated.missing_from(known),
         images=cut.images if cut.disjoint else None,
         images_missing=cut.images_missing,

@@ -63,7 +63,8 @@ def later(day: int, days: int) -> int:
 
 
 def is_day(span: DateRange) -> bool:
-    return span.first == span.last and span.first is not None
+    """Nothing left to cut: a day, or all that lies before 1900 or after 2100."""
+    return bounds(span)[0] == bounds(span)[1]
 
 
 def bounds(span: DateRange) -> tuple[int, int]:
