@@ -21,7 +21,7 @@ def suite(runs: int) -> dict[str, list[Row]]:
             measure(
                 Row("leadapron scan --timeout 1", DROPPED, "addresses"),
                 runs,
-                lambda: _ours(directory, "127.128.0.0/16", hole.port, cores={0}),
+                lambda: _ours(directory, "127.128.0.0/16", hole.port, {0}),
             ),
             measure(
                 Row("nmap -sS -T5", DROPPED_NMAP, "addresses"),
@@ -34,9 +34,14 @@ def suite(runs: int) -> dict[str, list[Row]]:
             port = sock.getsockname()[1]
         refused = [
             measure(
-                Row("leadapron scan", REFUSED, "addresses"),
+                Row("leadapron scan --processes 2", REFUSED, "addresses"),
                 runs,
-                lambda: _ours(directory, "127.128.0.0/15", port, cores={0, 1}),
+                lambda: _ours(directory, "127.128.0.0/15", port, {0, 1}, "--processes", "2"),
+            ),
+            measure(
+                Row("leadapron scan, one process", REFUSED, "addresses"),
+                runs,
+                lambda: _ours(directory, "127.128.0.0/15", port, {0, 1}),
             ),
             measure(
                 Row("nmap -sT -T5", REFUSED // 2, "addresses"),
@@ -47,11 +52,11 @@ def suite(runs: int) -> dict[str, list[Row]]:
     return {"dead space, packets dropped, time-out 1 s": dropped, "dead space, refused, two cores": refused}
 
 
-def _ours(directory: Path, targets: str, port: int, cores: set[int]) -> Cost:
+def _ours(directory: Path, targets: str, port: int, cores: set[int], *more: str) -> Cost:
     return run(
         [
             *LEADAPRON, "scan", targets, "--port", str(port), "--depth", "touch", "--timeout", "1", "--quiet",
-            "--no-save", "--format", "jsonl", "--output", str(directory / "out.jsonl"),
+            "--no-save", "--format", "jsonl", "--output", str(directory / "out.jsonl"), *more,
         ],
         cores,
     )  # fmt: skip
