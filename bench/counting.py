@@ -11,7 +11,7 @@ from bench.run import LEADAPRON, SERVER_CORES, Cost, Row, measure, pin, run
 from leadapron.lab.population import Population, load
 from leadapron.lab.process import LabProcess
 
-STUDIES, PYNETDICOM_STUDIES, HUGE = 1_000_000, 50_000, 35_000_000
+STUDIES, SMALL_STUDIES, HUGE = 1_000_003, 50_000, 35_000_000
 ADDRESS, SMALL, PORT = "127.97.0.1", "127.97.0.2", "11112"
 _ENDPOINT = """
 [[endpoint]]
@@ -25,7 +25,7 @@ archive = {{ studies = {studies}, seed = 11 }}
 def _population(huge: bool) -> Population:
     text = 'name = "bench-count"\nsummary = "large archives"\n'
     text += _ENDPOINT.format(address=ADDRESS, studies=HUGE if huge else STUDIES)
-    text += _ENDPOINT.format(address=SMALL, studies=PYNETDICOM_STUDIES)
+    text += _ENDPOINT.format(address=SMALL, studies=SMALL_STUDIES)
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(text)
         file.flush()
@@ -53,11 +53,15 @@ def suite(runs: int) -> dict[str, list[Row]]:
         rows = [
             ours,
             measure(Row("findscu -q", STUDIES, "answers", note="shows nothing"), runs, lambda: run([*find, "-q"])),
-            measure(Row("findscu", STUDIES, "answers", note="prints each"), 1, lambda: run(find)),
             measure(
-                Row("pynetdicom", PYNETDICOM_STUDIES, "answers"),
+                Row("findscu", SMALL_STUDIES, "answers", note="prints each"),
                 1,
-                lambda: run([sys.executable, str(reader), SMALL, PORT, str(PYNETDICOM_STUDIES)]),
+                lambda: run([*find[:4], SMALL, *find[5:]]),
+            ),
+            measure(
+                Row("pynetdicom", SMALL_STUDIES, "answers"),
+                1,
+                lambda: run([sys.executable, str(reader), SMALL, PORT, str(SMALL_STUDIES)]),
             ),
         ]
     return {"count C-FIND answers": rows}
