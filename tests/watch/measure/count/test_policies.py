@@ -30,7 +30,7 @@ def counted(archive: FakeArchive, budget: Budget | None = None) -> Count:
 COMPLETE = {
     "plain": (some_studies(1503), Policy(), 4),
     "empty": ([], Policy(), 4),
-    "one": (some_studies(1), Policy(), 5),
+    "one": (some_studies(1), Policy(), 7),
     "small": (some_studies(37), Policy(), 4),
     "round": (some_studies(500), Policy(), 14),
     "future dates": (some_studies(90, first=date(2026, 1, 1), days=2500), Policy(), 5),

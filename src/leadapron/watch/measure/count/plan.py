@@ -159,13 +159,14 @@ class _Counter:
         """
         root, found = family.parent, self.found
         n = root.answers
-        one_day = max(child.answers for _, child in family.children) >= n > 1
+        one_day = max(child.answers for _, child in family.children) >= n
         if one_day and len(root.dates) == 1:
             more, one_day = await self._within_the_day(root)
             if more:
                 found.limits.add(n)
                 await self._walk_or_estimate(list(family.children), root)
                 return
+        one_day = one_day and n > 1  # a single study cannot be halved
         hidden = len(root.undated) > 0 or one_day
         doubtful = like_a_limit(n, SMALLEST_OF_ALL) or root.duplicates > 0 if hidden else like_a_limit(n)
         if not hidden and not doubtful:
