@@ -97,7 +97,7 @@ def check(archive: FakeArchive, outcome: CountOutcome, requests: int) -> None:
         assert result.note
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(archives, policies, st.sampled_from([400, 400, 400, 60, 12, 4, 1]))
 def test_complete_is_never_said_of_a_wrong_number(studies: list[Study], policy: Policy, requests: int) -> None:
     excused = assumed_away(studies, policy)
@@ -105,7 +105,7 @@ def test_complete_is_never_said_of_a_wrong_number(studies: list[Study], policy: 
     outcome = run(archive, requests)
     note(f"{outcome.count} truth {archive.truth}")
     result = outcome.count
-    if excused and isinstance(result, Count) and result.complete:
+    if excused and isinstance(result, Count) and result.complete and result.studies < archive.truth_at_first[0]:
         # At most as many as a limit gives at once: once more than that has been seen, there is no excuse but one.
         assert result.studies <= (policy.limit or 0) + policy.jitter or any(not s.patient for s in studies)
         return
