@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
@@ -35,6 +36,7 @@ from leadapron.wire.aio.swarm import Conversation, Link, Swarm, raise_open_files
 STARTS_PER_TURN: Final = 128
 MAX_IN_FLIGHT: Final = 16_384
 MAX_OPEN: Final = 4_096  # conversations at once; what waits for a SYN-ACK is not among them
+COLLECT_EVERY: Final = 8  # deep visits: their connections, with buffers of 256 KiB, end up in cycles
 MAX_DEEP: Final = 64  # endpoints that are counted, or asked over TLS, at once: more only make each other late
 MAX_HANDSHAKES: Final = 256  # TLS handshakes at once: their connections stand already, so nobody counts before them
 CHECKPOINT_S: Final = 1.0
@@ -83,6 +85,7 @@ class Scanner:
         self._max_in_flight = max(16, min(max_in_flight, raise_open_files_limit() - 200))
         self._max_open = max_open
         self._called: dict[int, str] = {}
+        self._visits = 0
         self._in_flight = 0
         self._open = 0
         self._deep = asyncio.Semaphore(MAX_DEEP)
@@ -283,6 +286,9 @@ class Scanner:
             visit.failed(f"a bug of ours: {type(error).__name__}")
         finally:
             self.progress.counting.pop((target.address, target.port), None)
+            self._visits += 1
+            if not self._visits % COLLECT_EVERY:
+                gc.collect()
         self._emit(target, visit)
 
     def _emit(self, target: Target, visit: Visit) -> None:
