@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +21,7 @@ LEADAPRON = [sys.executable, "-m", "leadapron"]
 
 @dataclass(frozen=True)
 class Cost:
-    """``wall`` and ``cpu`` in seconds, ``rss`` the peak in MiB of the largest process, ``output`` what it printed."""
+    """``wall`` and ``cpu`` in seconds, ``rss`` its peak in MiB, ``output`` what it printed."""
 
     wall: float
     cpu: float
@@ -69,26 +71,39 @@ def run(
             env={**os.environ, **(env or {})},
         )
         try:
-            _, status, usage = _wait(process.pid, timeout)
+            status, usage, peak = _wait(process.pid, timeout)
         except TimeoutError:
             process.kill()
             _, status, usage = os.wait4(process.pid, 0)
+            peak = 0.0
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read()
-    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode, text)
+    return Cost(wall, usage.ru_utime + usage.ru_stime, peak, process.returncode, text)
 
 
-def _wait(pid: int, timeout: float) -> tuple[int, int, object]:
+def _wait(pid: int, timeout: float) -> tuple[int, resource.struct_rusage, float]:
+    """Its status, use and largest resident set (MiB). The latter is asked for while it runs: ``ru_maxrss`` keeps what
+    the parent had before exec."""
     end = time.monotonic() + timeout
+    peak = 0.0
     while True:
+        peak = max(peak, _high_water(pid))
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
-            return done, status, usage
+            return status, usage, peak
         if time.monotonic() > end:
             raise TimeoutError
         time.sleep(0.005)
+
+
+def _high_water(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def pin(pid: int, cores: set[int]) -> None:

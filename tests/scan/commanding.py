@@ -49,6 +49,7 @@ class Command:
         stdout: Path | None = None,
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
+        self._peak = 0
         self._out, self._err = stdout or home / "stdout", home / "stderr"
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("LEADAPRON_", "XDG_"))}
         environ |= {"HOME": str(home), "XDG_DATA_HOME": str(home / "share"), "XDG_CONFIG_HOME": str(home / "config")}
@@ -99,6 +100,7 @@ class Command:
 
     def _ended(self) -> int | None:
         """The exit code if it has ended; leaves the child to be waited for."""
+        self._peak = max(self._peak, high_water(self._child.pid))
         info = os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return None if info is None else info.si_status
 
@@ -114,7 +116,19 @@ class Command:
         code = os.waitstatus_to_exitcode(status)
         self._child.returncode = code
         cpu_s = usage.ru_utime + usage.ru_stime
-        return Done(code if code >= 0 else 128 - code, self.out, self.err, usage.ru_maxrss * 1024, cpu_s)
+        return Done(code if code >= 0 else 128 - code, self.out, self.err, self._peak, cpu_s)
+
+
+def high_water(pid: int) -> int:
+    """The largest resident set that this process has had so far, octets; 0 when it has ended.
+
+    Not ``ru_maxrss``: across fork and exec that keeps what the parent had, which for a test runner is a lot.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def command(home: Path, *arguments: str | Path, **options: Any) -> Done:

@@ -18,7 +18,6 @@ import pydicom
 import pynetdicom
 import pytest
 
-from leadapron.watch.measure.model import Accepted
 from leadapron.watch.measure.record import EndpointRecord
 from leadapron.wire import uids
 from peers.certificates import Certificates
@@ -27,7 +26,7 @@ from peers.process import Peer, launch, listening, program, wait_until
 from peers.samples import Totals, make_studies, sample_files, totals
 from peers.servers import start_dcmqrscp, start_orthanc, start_qrscp, start_storescp
 from scan.scanning import scan
-from watch.measure.strangers import stranger
+from watch.measure.strangers import accepted
 
 FIRST = datetime.date(2019, 3, 4)
 ODD_DATES = ("20191399", "2019.03.12", "00000000", "2019")  # written by real software; three are no date at all
@@ -73,8 +72,7 @@ def holds(record: EndpointRecord, loaded: Totals) -> None:
 
 def offers_what_pynetdicom_sees(record: EndpointRecord, peer: Peer, called: str = "ANY-SCP") -> None:
     """Capabilities and software, as another toolkit reads them off the same server."""
-    outcome = stranger(peer, called).attempts[0].outcome
-    assert isinstance(outcome, Accepted)
+    outcome = accepted(peer, called)
     has, capabilities, software = set(outcome.contexts), record.capabilities, record.software
     assert capabilities is not None and software is not None
     assert capabilities.echo and uids.VERIFICATION in has

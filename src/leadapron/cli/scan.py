@@ -261,7 +261,7 @@ class Job:
 
         gc.freeze()  # what is loaded by now stays: the collector need not look through it again and again
         if self.request.options.depth in ("touch", "capabilities"):
-            # Thousands of small records a second, none of them in a cycle. (Counting has buffers in cycles: not there.)
+            # Thousands of small records a second, none of them in a cycle.
             gc.set_threshold(50_000, 20, 50)
         with Results(self.format, self.output) as results, place(self.request.location) as location:
             plan = run(make_plan(self.request, location))

@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 
 from leadapron.watch.measure.judge import judge
+from leadapron.watch.measure.judge.model import Judgement
 from leadapron.watch.measure.judge.remedies import Part, remedy
 from peers.certificates import Certificates
 from peers.loading import load
 from peers.process import HOST, Peer, free_port, launch, program
 from peers.samples import make_studies
 from peers.servers import start_dcmqrscp, start_orthanc, start_storescp
-from watch.measure.strangers import refused_find, secure_stranger, served, stranger
+from scan.scanning import scan
+from watch.measure.strangers import refused_find, served
 
 STUDIES = 3
 DEVICE = {"name": "ct1", "device": "CT1", "host": HOST, "port": 10104}
@@ -65,14 +67,19 @@ def mend(peer: Peer, *fragments: dict[str, Any]) -> None:
     launch(peer, [program("Orthanc"), "--verbose", str(configuration)])
 
 
-def verdict(peer: Peer, called: str = "ANY-SCP", calling: str = "LEADAPRON") -> str:
-    return judge(stranger(peer, called, calling)).verdict
+def look(peer: Peer, **options: Any) -> Judgement:
+    """What a scan of this server says of it; ``options`` are those of ``visit.Options``."""
+    return judge(scan(peer, **options).measurements[peer.host, peer.port])
+
+
+def verdict(peer: Peer, **options: Any) -> str:
+    return look(peer, **options).verdict
 
 
 def test_orthanc_answers_registered_devices_only(orthanc_home: Peer, images: list[Path]) -> None:
     peer = orthanc_home
     load(peer, images)
-    before = judge(stranger(peer))
+    before = look(peer)
     assert before.verdict == "exposed"
     assert {"query-without-credentials", "retrieve-possible", "store-without-credentials", "any-ae-title"} <= {
         finding.id for finding in before.findings
@@ -81,11 +88,11 @@ def test_orthanc_answers_registered_devices_only(orthanc_home: Peer, images: lis
     settings = part("orthanc", "access", "settings").filled({**DEVICE, "aet": "PRAXIS7"})
     mend(peer, settings)
 
-    after = judge(stranger(peer))
+    after = look(peer)
     assert after.verdict == "guarded"
     assert after.reason is not None and "called AE title not recognized" in after.reason
     assert not {finding.severity for finding in after.findings} & {"critical", "high"}
-    knows_the_title = judge(stranger(peer, called="PRAXIS7"))
+    knows_the_title = look(peer, called=("PRAXIS7",))
     assert knows_the_title.verdict == "guarded"
     assert knows_the_title.reason is not None and "calling AE title not recognized" in knows_the_title.reason
     assert served(peer, "PRAXIS7", "CT1") == STUDIES
@@ -95,7 +102,7 @@ def test_orthanc_compares_the_address_too(orthanc_home: Peer, images: list[Path]
     load(orthanc_home, images)
     elsewhere = {**DEVICE, "host": "127.0.0.9", "aet": "PRAXIS7"}
     mend(orthanc_home, part("orthanc", "access", "settings").filled(elsewhere))
-    assert verdict(orthanc_home, called="PRAXIS7", calling="CT1") == "guarded"
+    assert verdict(orthanc_home, called=("PRAXIS7",), calling=("CT1",)) == "guarded"
 
 
 def test_orthanc_pages_ask_for_a_password(orthanc_home: Peer) -> None:
@@ -137,16 +144,16 @@ def test_orthanc_asks_for_certificates(orthanc_home: Peer, images: list[Path], c
             }
         ),
     )
-    assert judge(secure_stranger(orthanc_home)).verdict == "guarded"
+    assert look(orthanc_home).verdict == "guarded"
     assert verdict(orthanc_home) not in ("exposed", "open")
     assert served(orthanc_home, "PRAXIS7", "CT1", tls=certificates.plain_client_context()) == STUDIES
 
 
 def test_orthanc_takes_known_classes_only(tmp_path: Path) -> None:
     with start_orthanc(tmp_path / "orthanc", {"UnknownSopClassAccepted": True}) as peer:
-        assert "accepts-unknown-sop-classes" in {finding.id for finding in judge(stranger(peer)).findings}
+        assert "accepts-unknown-sop-classes" in {finding.id for finding in look(peer).findings}
         mend(peer, part("orthanc", "classes", "settings").filled({}))
-        assert "accepts-unknown-sop-classes" not in {finding.id for finding in judge(stranger(peer)).findings}
+        assert "accepts-unknown-sop-classes" not in {finding.id for finding in look(peer).findings}
 
 
 def test_dcmqrscp_answers_the_devices_in_its_table_only(tmp_path: Path, images: list[Path]) -> None:
@@ -161,22 +168,22 @@ def test_dcmqrscp_answers_the_devices_in_its_table_only(tmp_path: Path, images: 
         peer.stop()
         _start(peer, part("dcmtk", "access", "command").filled({"config": str(configuration)}))
 
-        after = judge(stranger(peer))
+        after = look(peer)
         assert after.verdict == "guarded"
         assert after.reason is not None and "called AE title not recognized" in after.reason
-        assert verdict(peer, called="PRAXIS7") == "guarded"
+        assert verdict(peer, called=("PRAXIS7",)) == "guarded"
         assert served(peer, "PRAXIS7", "CT1") == STUDIES
 
 
 def test_storescp_asks_for_certificates(tmp_path: Path, certificates: Certificates) -> None:
     with start_storescp(tmp_path / "storescp") as peer:
-        before = judge(stranger(peer))
+        before = look(peer)
         assert before.verdict == "open"
         assert "store-without-credentials" in {finding.id for finding in before.findings}
         peer.stop()
         # TLS alone is no guard: without a certificate of the client's everybody is still served.
         with start_storescp(tmp_path / "encrypted", tls=certificates) as encrypted:
-            assert judge(secure_stranger(encrypted)).verdict == "open"
+            assert look(encrypted).verdict == "open"
         values = {
             "key": str(certificates.server_key),
             "certificate": str(certificates.server_certificate),
@@ -186,7 +193,7 @@ def test_storescp_asks_for_certificates(tmp_path: Path, certificates: Certificat
         }
         for section in ("store", "transport"):
             _start(peer, part("dcmtk", section, "storescp").filled(values))
-            assert judge(secure_stranger(peer)).verdict == "guarded"
+            assert look(peer).verdict == "guarded"
             assert verdict(peer) not in ("exposed", "open")
             assert served(peer, "STORESCP", "CT1", tls=certificates.plain_client_context(), find=False) == 0
             peer.stop()
@@ -211,12 +218,12 @@ def test_stunnel_turns_strangers_away(
         # The service of a system runs it so; here it must stay our child and write nothing outside.
         (peer.home / "stunnel.conf").write_text(f"foreground = yes\npid =\nsyslog = no\n{lines}")
         launch(peer, [program("stunnel"), str(peer.home / "stunnel.conf")], log="stunnel")
-        assert judge(secure_stranger(peer)).verdict == "guarded"
+        assert look(peer).verdict == "guarded"
         assert served(peer, peer.ae, "CT1", tls=certificates.plain_client_context()) == STUDIES
 
 
 def test_the_remedy_shown_is_that_of_the_product(orthanc_home: Peer) -> None:
-    findings = judge(stranger(orthanc_home)).findings
+    findings = look(orthanc_home).findings
     assert all(finding.remedies[-1] == "generic" for finding in findings)
     assert all("dcmtk" in finding.remedies for finding in findings)  # Orthanc 1.10 answers with DCMTK's identity
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
@@ -24,7 +23,7 @@ from leadapron.watch.find.pace import Pace, Pacer
 from leadapron.watch.find.plan import ScanTargets, Target
 from leadapron.watch.measure.count.hashes import Fingerprint
 from leadapron.watch.measure.dicom.touch import Touch, Touched
-from leadapron.watch.measure.dicom.visit import TLS_FIRST, Options, Visit, deepen, first_over_tls
+from leadapron.watch.measure.dicom.visit import TLS_FIRST, Options, Visit, deepen, first_over_tls, our_fault
 from leadapron.watch.measure.judge import record as judged
 from leadapron.watch.measure.model import Failed, Measurement, Refused
 from leadapron.watch.measure.record import EndpointRecord, Summary
@@ -36,7 +35,6 @@ from leadapron.wire.aio.swarm import Conversation, Link, Swarm, raise_open_files
 STARTS_PER_TURN: Final = 128
 MAX_IN_FLIGHT: Final = 16_384
 MAX_OPEN: Final = 4_096  # conversations at once; what waits for a SYN-ACK is not among them
-COLLECT_EVERY: Final = 8  # deep visits: their connections, with buffers of 256 KiB, end up in cycles
 MAX_DEEP: Final = 64  # endpoints that are counted, or asked over TLS, at once: more only make each other late
 MAX_HANDSHAKES: Final = 256  # TLS handshakes at once: their connections stand already, so nobody counts before them
 CHECKPOINT_S: Final = 1.0
@@ -85,7 +83,6 @@ class Scanner:
         self._max_in_flight = max(16, min(max_in_flight, raise_open_files_limit() - 200))
         self._max_open = max_open
         self._called: dict[int, str] = {}
-        self._visits = 0
         self._in_flight = 0
         self._open = 0
         self._deep = asyncio.Semaphore(MAX_DEEP)
@@ -282,13 +279,9 @@ class Scanner:
                 async with self._deep:
                     await deepen(visit, self._swarm, self.progress.counted_so_far)
         except Exception as error:
-            # Its text may quote what a server sent; its kind can't (invariant 2).
-            visit.failed(f"a bug of ours: {type(error).__name__}")
+            visit.failed(our_fault(error))
         finally:
             self.progress.counting.pop((target.address, target.port), None)
-            self._visits += 1
-            if not self._visits % COLLECT_EVERY:
-                gc.collect()
         self._emit(target, visit)
 
     def _emit(self, target: Target, visit: Visit) -> None:
@@ -306,7 +299,7 @@ class Scanner:
             record = judged(measurement)
         except Exception as error:
             visit.forget()
-            visit.failed(f"a bug of ours: {type(error).__name__}")
+            visit.failed(our_fault(error))
             measurement = visit.measurement()
             record = judged(measurement)
         if record.verdict == "closed":  # it answered at first, and no longer
@@ -397,5 +390,5 @@ class _Opening(Conversation):
         self._scanner._first_done(self._target, Touched(outcome, None, 0, False), self._started)
 
     def failed(self, error: Exception) -> None:
-        outcome = Failed(f"a bug of ours: {type(error).__name__}")
+        outcome = Failed(our_fault(error))
         self._scanner._first_done(self._target, Touched(outcome, None, 0, True), self._started)

@@ -7,6 +7,7 @@ room behind, what is held moves to the front; that is rare, for a buffer that wa
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import Final
 
@@ -118,3 +119,10 @@ class ReceiveBuffer:
             larger = memoryview(bytearray(size))
             larger[:held] = self.view[self.head : self.tail]
             self.view, self.head, self.tail = larger, 0, held
+
+    def shrink(self) -> None:
+        """Keeps the memory of what is held only: nothing more will come, but errors and tasks may keep us a while."""
+        held = memoryview(bytearray(self.held()))
+        with contextlib.suppress(BufferError):  # the loop is reading into it at this moment
+            self.view.release()
+        self.view, self.head, self.tail = held, 0, len(held)

@@ -67,7 +67,7 @@ async def _connect(host: str, port: int, seconds: float) -> socket.socket:
     try:
         async with asyncio.timeout(seconds):
             for family, kind, protocol, _, address in await _resolve(host, port):
-                sock = socket.socket(family, kind, protocol)
+                sock = _open(family, kind, protocol)
                 try:
                     sock.setblocking(False)
                     await asyncio.get_running_loop().sock_connect(sock, address)
@@ -94,6 +94,14 @@ async def _connect(host: str, port: int, seconds: float) -> socket.socket:
     except OSError as error:
         raise fault(error, "name resolution") from None
     raise failure
+
+
+def _open(family: int, kind: int, protocol: int) -> socket.socket:
+    """A socket, not connected. Raises ConnectionLost where this machine has none left (EMFILE …)."""
+    try:
+        return socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise fault(error, "opening a socket") from None
 
 
 def _stands(sock: socket.socket) -> bool:

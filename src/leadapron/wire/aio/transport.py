@@ -135,6 +135,8 @@ class Connection(asyncio.BufferedProtocol):
         self._timer = self._linger = None
         self._transport = self._socket = None
         self._writing_paused = False
+        if self._consumer is None:
+            self._buffer.shrink()
         self._notify()
         _wake(self._writer)
         if not self._closed.done():
@@ -204,15 +206,22 @@ class Connection(asyncio.BufferedProtocol):
         finally:
             self._consumer = None
             self._waiting_for = ""
-        if self._refused is not None:
-            raise self._refused
+            if self._transport is None:
+                self._buffer.shrink()
+        refused, self._refused = self._refused, None
+        if refused is not None:
+            try:
+                raise refused
+            finally:
+                del refused  # an error whose frame holds it keeps the buffer until the collector comes
 
     def _present(self, consumer: Consumer) -> None:
         """One look of the consumer at the buffer. Its errors go to whoever awaits `consume`."""
         buffer = self._buffer
         if self._refused is None and not consumer.done:
             try:
-                used = consumer.consume(buffer.held())
+                with buffer.held() as held:  # an error's frames must not keep the buffer
+                    used = consumer.consume(held)
                 if used:
                     buffer.drop(used)
                     self._deadline = self._loop.time() + self._idle

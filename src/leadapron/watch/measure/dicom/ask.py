@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from leadapron.watch.measure.dicom.visit import Visit
 
 MAX_ASSOCIATIONS: Final = 10
+OUR_SHORTAGES: Final = frozenset(("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"))  # never the server's
 DRAIN_S: Final = 5.0
 """Seconds for a server to heed a C-CANCEL; then the association is aborted."""
 
@@ -184,8 +185,9 @@ class Asker:
             failure = "the server aborted the association"
         except AssociationRejected as error:
             failure = f"the server rejected a further association (source {error.source}, reason {error.reason})"
-        except ConnectionLost:
-            failure = "the connection was lost"
+        except ConnectionLost as error:
+            ours = error.error in OUR_SHORTAGES
+            failure = f"no connection could be opened: {error.error}" if ours else "the connection was lost"
         except NotAccepted:
             failure = "the server no longer accepted queries"
         except WireError as error:

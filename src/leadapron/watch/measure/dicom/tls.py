@@ -145,7 +145,10 @@ class _TlsLine(asyncio.Protocol):
         self._touch.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        self._touch.received(data)
+        try:
+            self._touch.received(data)
+        except Exception as error:
+            self._touch.failed(error)  # as the swarm does
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline(None)

@@ -7,6 +7,7 @@ products come with where ours is not known as called, TLS where plain DICOM was 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import Final
 
@@ -65,6 +66,15 @@ class Options(Struct, frozen=True):
             proposal.CALLED,
             *proposal.DEFAULT_CALLED.get(port, proposal.DEFAULT_CALLED[None]),
         )[: proposal.MAX_CALLED]
+
+
+def our_fault(error: Exception) -> str:
+    """Why a visit failed that is no server's doing, in words that quote nobody: an exception's text may hold what a
+    server sent, its kind and the name of its errno can't (invariant 2)."""
+    name = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
+    if name is not None:
+        return f"no connection could be opened: {name}"
+    return f"a bug of ours: {type(error).__name__}"
 
 
 class Visit:
