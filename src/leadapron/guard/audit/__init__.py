@@ -1,0 +1,1 @@
+"""What happened: PS3.15 A.5 messages, chained on disk, forwarded as syslog over TLS."""

@@ -1,0 +1,1 @@
+"""What they may do: a pure decision, with the line that made it."""

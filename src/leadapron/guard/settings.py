@@ -1,0 +1,80 @@
+"""The guard's part of ``leadapron.toml``: section ``[guard]``."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from leadapron.guard.policy.rules import PeerRules
+
+
+class Archive(Struct, frozen=True, kw_only=True):
+    """The older archive behind the guard. ``host``, ``port``, ``ae``: where it takes associations.
+
+    ``calling``: how the guard calls itself there; None keeps each peer's own title. ``tls``: inside too, verified by
+    ``ca`` (PEM). ``web``: base URL of its DICOMweb, REST or viewer; ``web_kind``: ``orthanc`` or ``dicomweb``.
+    ``back``: where the archive delivers C-MOVE results for peers behind the guard; only ``host`` may connect there.
+    """
+
+    host: str
+    port: int = 104
+    ae: str = "ANY-SCP"
+    calling: str | None = None
+    tls: bool = False
+    ca: str | None = None
+    web: str | None = None
+    web_kind: str = "dicomweb"
+    back: str | None = None
+
+
+class Web(Struct, frozen=True, kw_only=True):
+    """The pages and the DICOMweb proxy: ``listen`` is ``host:port``, TLS always. Sizes in octets, times in seconds."""
+
+    listen: str = "0.0.0.0:8443"
+    idle_s: int = 15 * 60
+    absolute_s: int = 10 * 3600
+    max_request: int = 2 << 30
+    max_response: int = 8 << 30
+
+
+class Oidc(Struct, frozen=True, kw_only=True):
+    """An OpenID provider for people. ``secret_file`` holds the client's secret; ``claim`` names who it is."""
+
+    issuer: str
+    client_id: str
+    secret_file: str
+    claim: str = "email"
+
+
+class Syslog(Struct, frozen=True, kw_only=True):
+    """An audit record repository (PS3.15 A.6): RFC 5424 over TLS to ``host:port``, verified by ``ca`` (PEM)."""
+
+    address: str
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Bounds on strangers: connections in all and from one address, handshakes under way; times in seconds."""
+
+    connections: int = 256
+    per_address: int = 32
+    handshake_s: float = 10.0
+    associate_s: float = 10.0
+    idle_s: float = 300.0
+    response_s: float = 120.0
+
+
+class Guard(Struct, frozen=True, kw_only=True):
+    """All of it. ``listen``: DIMSE over mutual TLS; ``names``: host names and addresses of the guard's certificate;
+    ``enrol``: where peers redeem their one-time code, ``host:port``, TLS."""
+
+    archive: Archive
+    listen: str = "0.0.0.0:2762"
+    names: tuple[str, ...] = ()
+    enrol: str | None = "0.0.0.0:2780"
+    web: Web | None = None
+    oidc: Oidc | None = None
+    syslog: Syslog | None = None
+    limits: Limits = Limits()
+    peer: tuple[PeerRules, ...] = field(default_factory=tuple)
