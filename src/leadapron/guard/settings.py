@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from leadapron.guard.policy.rules import PeerRules
 
@@ -77,4 +77,4 @@ class Guard(Struct, frozen=True, kw_only=True):
     oidc: Oidc | None = None
     syslog: Syslog | None = None
     limits: Limits = Limits()
-    peer: tuple[PeerRules, ...] = field(default_factory=tuple)
+    peer: tuple[PeerRules, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class PeerRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,7 +21,7 @@ class PeerRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     ae: str
     may: tuple[str, ...] = ()
-    from_: tuple[str, ...] = ()
+    from_: tuple[str, ...] = field(default=(), name="from")
     move_to: tuple[str, ...] = ()
     modalities: tuple[str, ...] = ()
     hours: str | None = None
