@@ -15,7 +15,7 @@ class PeerRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ``hours``: ``"07:00-20:00"``, local time, may pass midnight; None means always.
     ``max_results``: answers to one query; ``studies_per_hour``: retrieved; ``requests_per_minute``: of every kind.
     ``receive``: ``host:port`` where it takes C-STORE over TLS, if it is a destination behind the guard.
-    ``user``: user name that it must also show in the user identity negotiation (PS3.7 D.3.3.7), the secret is elsewhere.
+    ``user``: name that it must also show in user identity negotiation (PS3.7 D.3.3.7); its secret is elsewhere.
     """
 
     name: str
