@@ -9,12 +9,12 @@ from pathlib import Path
 from bench.run import LEADAPRON, SERVER_CORES, Cost, Row, measure, pin, run
 from leadapron.lab import ArchiveSpec, EndpointSpec, LabProcess, Population
 
-OURS, THEIRS, SLOW = 15_000, 2_000, 300
-RANGE = "127.96.0.1-127.96.58.152"  # 15,000 addresses
+OURS, THEIRS, SLOW = 18_000, 2_000, 300
+RANGE = "127.96.0.1-127.96.70.80"  # 18,000 addresses
 PORT = "11112"
 POPULATION = Population(
     "verify",
-    [EndpointSpec("127.96.0.0/18", 11112, "dcmtk", count=OURS, archive=ArchiveSpec(studies=1000, seed=7, shared=True))],
+    [EndpointSpec("127.96.0.0/17", 11112, "dcmtk", count=OURS, archive=ArchiveSpec(studies=1000, seed=7, shared=True))],
 )
 
 

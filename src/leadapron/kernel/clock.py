@@ -27,4 +27,5 @@ class SystemClock:
 
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC to the second: 2026-11-21T20:00:00Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Every record has one or two, and strftime takes three times as long.
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"

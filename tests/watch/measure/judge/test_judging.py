@@ -406,6 +406,12 @@ def _telling(measurement: Measurement) -> Outcome:
 
 @given(measurements)
 @settings(max_examples=400, deadline=None)
+def test_a_record_is_the_same_whoever_was_judged_before(measurement: Measurement) -> None:
+    assert record(measurement) == record(measurement, judge(measurement))
+
+
+@given(measurements)
+@settings(max_examples=400, deadline=None)
 def test_any_measurement_is_judged(measurement: Measurement) -> None:
     judgement = judge(measurement)
     assert judgement.verdict in VERDICTS

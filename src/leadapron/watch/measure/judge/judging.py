@@ -6,6 +6,7 @@ microseconds) and must take whatever was stored, an empty visit too.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from leadapron.watch.measure.judge.capabilities import capabilities
@@ -18,6 +19,8 @@ from leadapron.watch.measure.model import (
     Accepted,
     Attempt,
     Count,
+    Depth,
+    Echo,
     Failed,
     Measurement,
     NotDicom,
@@ -71,9 +74,21 @@ def judge(measurement: Measurement) -> Judgement:
     )
 
 
+@lru_cache(maxsize=512)
+def _uncounted(port: int, depth: Depth, attempts: tuple[Attempt, ...], echo: Echo | None) -> Judgement:
+    """Thousands of servers answer alike: what was not counted is judged once for each way of answering. Not over TLS,
+    where the time tells whether a certificate has expired."""
+    return judge(Measurement("", port, depth, attempts, "", 0.0, echo=echo))
+
+
 def record(measurement: Measurement, judgement: Judgement | None = None) -> EndpointRecord:
     """The endpoint's line of the output contract; ``judgement`` spares judging again where it is at hand."""
-    judged = judge(measurement) if judgement is None else judgement
+    if judgement is not None:
+        judged = judgement
+    elif measurement.count is None and measurement.shapes is None and not any(a.tls for a in measurement.attempts):
+        judged = _uncounted(measurement.port, measurement.depth, measurement.attempts, measurement.echo)
+    else:
+        judged = judge(measurement)
     exposed = shapes = None
     if judged.verdict == "exposed":
         count, seen = measurement.count, measurement.shapes
