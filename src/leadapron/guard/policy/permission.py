@@ -1,8 +1,17 @@
-"""Permissions: one enum, ``surface:operation``. Whatever is not in it nobody may do."""
+"""Permissions: one enum, ``surface:operation``. Whatever is not in it nobody may do.
+
+In a file the surface may be left out where it is ``dicom``: ``store`` is ``dicom:store``. There are no wildcards.
+``dicom:*`` would grant what a later version adds, to peers that nobody thought of then, and the longest honest list
+has six words. An unknown word is an error that names the closest one, never a word that is silently ignored: a rule
+that is not understood must not be half applied.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
+
+from leadapron.guard.policy.words import closest, shown
+from leadapron.kernel.errors import UsageError
 
 
 class Permission(StrEnum):
@@ -30,3 +39,22 @@ class Permission(StrEnum):
     @property
     def operation(self) -> str:
         return self.value.partition(":")[2]
+
+    @property
+    def word(self) -> str:
+        """As one writes it: ``store`` for ``dicom:store``, else the whole."""
+        return self.operation if self.surface == "dicom" else self.value
+
+
+def permission(word: str) -> Permission:
+    """What ``word`` means: ``store``, ``dicom:store``, ``web:query``. Raises UsageError with the closest one."""
+    found = _WORDS.get(word)
+    if found is not None:
+        return found
+    if "*" in word:
+        raise UsageError(f"{shown(word)}: there are no wildcards; write each operation: {', '.join(_SHORT)}")
+    raise UsageError(f'there is no operation {shown(word)}; the closest one is "{closest(word, _WORDS)}"')
+
+
+_WORDS = {name: one for one in Permission for name in (one.value, one.word)}
+_SHORT = tuple(one.word for one in Permission if one.surface != "admin")
