@@ -217,4 +217,4 @@ def test_a_thousand_hostile_answers_fit() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert purse.taken <= purse.octets
-    assert peak - before < purse.octets + 12 * 170_000
+    assert peak - before < purse.octets + 12 * 300_000  # and at most 64 count at once

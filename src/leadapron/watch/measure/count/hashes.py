@@ -84,6 +84,20 @@ def same_archive(a: Fingerprint, b: Fingerprint, *, partial: bool = False) -> bo
     return sum(h in ours and h in theirs for h in union) >= 0.8 * len(union)
 
 
+def distinct(items: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Sorted, each once. ``numpy.unique`` goes through a hash table first and takes four times as long."""
+    import numpy as np
+
+    items = np.sort(items)
+    if len(items) > 1:
+        differs = np.empty(len(items), dtype=np.bool_)
+        differs[0] = True
+        np.not_equal(items[1:], items[:-1], out=differs[1:])
+        if not differs.all():
+            return items[differs]
+    return items
+
+
 class Hashes:
     """Distinct 64-bit hashes. ``len()`` is exact while ``exact``, else within about one percent."""
 
@@ -178,6 +192,14 @@ class Hashes:
             self._to_array()
         self._settle()
         self._take_in(items)
+
+    def absorb_all_new(self, items: NDArray[np.uint64]) -> bool:
+        """Add all of these if none is known or repeated, and say so; else change nothing. Only while ``exact``."""
+        fresh = distinct(items)
+        if len(fresh) < len(items) or not self.unknown(fresh).all():
+            return False
+        self.absorb_new(fresh)
+        return True
 
     def absorb_new(self, items: NDArray[np.uint64]) -> None:
         """``absorb`` of what is sorted, distinct and known to be ``unknown``."""
@@ -287,9 +309,7 @@ class Hashes:
         return known
 
     def _take_in(self, fresh: NDArray[np.uint64]) -> None:
-        import numpy as np
-
-        fresh = np.unique(fresh)
+        fresh = distinct(fresh)
         if self._log is None and self._runs:
             fresh = fresh[~self._known(fresh)]
         self._append(fresh)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from leadapron.watch.measure.count.days import DayCounts, bounds, valid_day
 from leadapron.watch.measure.count.hashes import LIMIT, Hashes, Memory
@@ -18,9 +18,14 @@ from leadapron.watch.measure.count.hashing import KeyedHash, process_hash
 from leadapron.watch.measure.count.query import Answer, ImageAnswer, SeriesAnswer, StudyQuery
 from leadapron.watch.measure.count.shape import ShapeTally
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 RAW: Final = 128  # responses kept as they came, so that they can be looked at together
 LONG: Final = 1_024  # octets of one response after which none is kept
 ROWS: Final = 1_024  # rows of numbers that wait
+MANY_ROWS: Final = 4_096  # the same where each settling costs a search among many
 _PADDING: Final = b" \0"
 _STUDY_LEVEL: Final = frozenset((b"STUDY", b"STUDY ", b"STUDY\0", b""))
 MOST_IMAGES: Final = 1_000_000  # in a study; more is a server's mistake
@@ -115,6 +120,16 @@ class Tally:
         if len(raw) >= RAW or len(uid) + len(date) + len(images) + len(patient) > LONG:
             self._digest()
 
+    def take(self, uid: bytes, date: bytes, images: bytes, patient: bytes, level: bytes) -> None:
+        """``add``, at half the cost, for a query without time and shapes."""
+        if self._closely or level not in _STUDY_LEVEL:
+            self.add(uid, date, images, patient, level=level)
+            return
+        raw = self._raw
+        raw.append((uid, date, images, patient))
+        if len(raw) >= RAW or len(uid) + len(patient) + len(images) > LONG:
+            self._digest()
+
     def finish(self, status: int | None, failure: str | None = None, *, cancelled: bool = False) -> Answer:
         """The answer: the final status as it came, or None and what went wrong, in our words."""
         self._digest()
@@ -183,7 +198,7 @@ class Tally:
             hashed = [key if person else 0 for key, person in zip(hashed, persons, strict=True)]
         for column, values in zip(self._rows, (keys, days, counts, hashed), strict=True):
             column.extend(values)
-        if len(self._rows[0]) >= ROWS:
+        if len(self._rows[0]) >= (ROWS if self._studies.small else MANY_ROWS):
             self._settle()
 
     def _keep(self, key: int, uid: bytes) -> None:
@@ -229,7 +244,10 @@ class Tally:
         import numpy as np
 
         keys = np.array(self._rows[0], dtype=np.uint64)
-        if self._studies.exact:
+        first: NDArray[np.intp] | slice
+        if self._studies.exact and self._studies.absorb_all_new(keys):
+            first = slice(None)
+        elif self._studies.exact:
             every, (keys, first) = keys, np.unique(keys, return_index=True)
             if len(keys) < len(every):  # repeats usually stand close together, so that they meet here
                 counts = np.array(self._rows[2])
@@ -238,7 +256,7 @@ class Tally:
             keys, first = keys[fresh], first[fresh]
             self._studies.absorb_new(keys)
         else:
-            first = np.arange(len(keys))
+            first = slice(None)
             self._studies.absorb(keys)
         self._duplicates += len(self._rows[0]) - len(keys)
         days, counts = np.array(self._rows[1])[first], np.array(self._rows[2])[first]
@@ -252,7 +270,7 @@ class Tally:
             self._undated_images_missing += int((~known & undated).sum())
             days = days[~undated]
         self._dates.update_many(days)
-        self._patients.absorb(np.unique(patients[patients > 0]))
+        self._patients.absorb(patients[patients > 0])
         self._patients_missing += int((patients == 0).sum())
 
 

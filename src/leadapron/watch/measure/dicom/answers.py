@@ -1,15 +1,17 @@
 """From the data set of a C-FIND answer, as it stands in the receive buffer, to the tally that counts it.
 
-The usual answer is implicit VR little endian and has half a dozen elements: their headers are walked in place and
-only the values that are counted are cut out. The rest (explicit VR, sequences of undefined length, queries that want
-to be read closely) goes through the general reader. Values live until the tally has hashed or counted them.
+The usual answer is implicit VR little endian and has half a dozen elements, and the next one of its size has the same
+headers at the same places. So the walk over the headers is kept as one ``struct`` format for each size: it cuts up the
+next answer at once, and the headers that come out are compared with those that were walked. The rest (explicit VR,
+sequences of undefined length, queries that want to be read closely) goes through the general reader. Values live until
+the tally has hashed or counted them.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from leadapron.kernel.errors import ProtocolError
 from leadapron.watch.measure.count.patient_level import PatientTally
@@ -21,6 +23,8 @@ from leadapron.wire.elements import Tag, read_elements
 
 _HEADER: Final = struct.Struct("<II")  # tag and length of implicit VR, PS3.5 §7.1.3
 _UNDEFINED: Final = 0xFFFFFFFF
+MOST_LAYOUTS: Final = 128
+LONGEST_LAYOUT: Final = 1_024  # octets
 
 
 def _wire(tag: int) -> int:
@@ -34,41 +38,62 @@ _PATIENT: Final = _wire(Tag.PatientID)
 _UID: Final = _wire(Tag.StudyInstanceUID)
 _IMAGES: Final = _wire(Tag.NumberOfStudyRelatedInstances)
 
+_WANTED: Final = (_UID, _DATE, _IMAGES, _PATIENT, _LEVEL)
+
+_Layout: TypeAlias = tuple[Callable[[bytes, int], tuple[bytes, ...]], tuple[bytes, ...], int, int, int, int, int]
+"""How an answer of one size lies in memory: reads header and value of each element in turn; the headers that it must
+find; the places of ``_WANTED`` among the parts."""
+
 
 def study_reader(query: StudyQuery, transfer_syntax: str, tally: Tally) -> Identifier:
     """Feeds answers to a ``StudyQuery`` to its tally. What it gives raises ProtocolError for a broken data set."""
     closely = _study_closely(transfer_syntax, tally)
     if transfer_syntax != uids.IMPLICIT_LE or query.time is not None or query.want_shapes:
         return closely
-    unpack, add = _HEADER.unpack_from, tally.add
+    layouts: dict[int, _Layout] = {}  # by size of the whole answer; ``MOST_LAYOUTS`` at most
+    take = tally.take
 
     def quickly(buffer: bytes, start: int, end: int) -> None:
-        uid = date = images = patient = b""
-        level = b"STUDY"
-        at = start
-        last = end - 8
-        while at <= last:
-            tag, length = unpack(buffer, at)
-            at += 8
-            stop = at + length
-            if tag == _UID:
-                uid = buffer[at:stop]
-            elif tag == _DATE:
-                date = buffer[at:stop]
-            elif tag == _PATIENT:
-                patient = buffer[at:stop]
-            elif tag == _IMAGES:
-                images = buffer[at:stop]
-            elif tag == _LEVEL:
-                level = buffer[at:stop]
-            elif length == _UNDEFINED:
-                return closely(buffer, start, end)
-            at = stop
-        if at != end:
-            raise ProtocolError("an element of an answer is longer than the answer")
-        add(uid, date, images, patient, level=level)
+        layout = layouts.get(end - start)
+        if layout is not None:
+            unpack, headers, uid, date, images, patient, level = layout
+            parts = unpack(buffer, start)
+            if parts[::2] == headers:
+                take(parts[uid], parts[date], parts[images], parts[patient], parts[level])
+                return
+        layout = _layout(buffer, start, end)
+        if layout is None:
+            return closely(buffer, start, end)
+        if end - start <= LONGEST_LAYOUT and (len(layouts) < MOST_LAYOUTS or end - start in layouts):
+            layouts[end - start] = layout
+        unpack, _, uid, date, images, patient, level = layout
+        parts = unpack(buffer, start)
+        take(parts[uid], parts[date], parts[images], parts[patient], parts[level])
 
     return quickly
+
+
+def _layout(buffer: bytes, start: int, end: int) -> _Layout | None:
+    """Where the values stand in this answer; None for one with an element of undefined length."""
+    form = "<"
+    headers: list[bytes] = []
+    places = dict.fromkeys(_WANTED, -1)  # of what is absent: the empty part at the end
+    at, last = start, end - 8
+    while at <= last:
+        tag, length = _HEADER.unpack_from(buffer, at)
+        if tag in places:
+            places[tag] = 2 * len(headers) + 1
+        elif length == _UNDEFINED:
+            return None
+        at += 8 + length
+        if at > end:
+            break
+        form += f"8s{length}s"
+        headers.append(buffer[at - 8 - length : at - length])
+    if at != end:
+        raise ProtocolError("an element of an answer is longer than the answer")
+    uid, date, images, patient, level = (places[tag] for tag in _WANTED)
+    return struct.Struct(form + "0s").unpack_from, (*headers, b""), uid, date, images, patient, level
 
 
 def _study_closely(transfer_syntax: str, tally: Tally) -> Identifier:

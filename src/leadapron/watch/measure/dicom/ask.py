@@ -102,12 +102,11 @@ class Asker:
             keys[Tag.StudyTime] = query.time.text
         if query.want_shapes:
             keys |= {Tag.PatientName: None, Tag.PatientBirthDate: None}
-        most = query.max_answers
         status, failure, cancelled = await self._find(
             QueryLevel.STUDY,
             keys,
             lambda syntax: study_reader(query, syntax, tally),
-            None if most is None else lambda: tally.answers >= most,
+            query.max_answers,
         )
         return tally.finish(status, failure, cancelled=cancelled)
 
@@ -146,7 +145,7 @@ class Asker:
         level: QueryLevel,
         keys: dict[int, str | None],
         reader: Callable[[str], Identifier],
-        enough: Callable[[], bool] | None = None,
+        most: int | None = None,
     ) -> tuple[int | None, str | None, bool]:
         """Ask; gives the final status, or what failed in our words, and whether we cancelled."""
         loop = asyncio.get_running_loop()
@@ -154,6 +153,7 @@ class Asker:
             await asyncio.sleep(self._visit.options.pause)
         self._asked = True
         cancelled = False
+        left = most or 0
         try:
             async with asyncio.timeout_at(self._until) as bound:
                 association = await self._standing()
@@ -162,16 +162,18 @@ class Asker:
                 read = reader(context.transfer_syntax)
 
                 def sink(buffer: bytes, start: int, end: int) -> None:
-                    nonlocal cancelled
+                    nonlocal cancelled, left
                     read(buffer, start, end)
-                    if enough is not None and not cancelled and enough():
+                    left -= 1
+                    if left <= 0 and not cancelled:
                         cancelled = True
                         association.cancel()
                         bound.reschedule(min(self._until, loop.time() + DRAIN_S))
 
+                taker = read if most is None else sink
                 identifier = find_identifier(level, match=keys, transfer_syntax=context.transfer_syntax)
                 self._visit.requests += 1
-                end = await association.find_into(self._model, identifier, association.raw_find(self._model, sink))
+                end = await association.find_into(self._model, identifier, association.raw_find(self._model, taker))
                 return end.status, None, cancelled
         except TimeoutError:
             failure = "the server went on after C-CANCEL" if cancelled else "the time for this server was used up"
