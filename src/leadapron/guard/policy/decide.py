@@ -7,7 +7,7 @@ that without ``[[guard.peer]]`` tables nobody may do anything, and that taking a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, tzinfo
 from pathlib import Path
 
@@ -73,7 +73,13 @@ class Policy:
         return None if known is None else known.rules
 
     def peer(self, name: str) -> Peer | None:
+        """The peer of that name with its lines; `explain` asks it check by check."""
         return self._by_name.get(name)
+
+    @property
+    def titles(self) -> Collection[str]:
+        """The AE titles of all peers."""
+        return self._by_title.keys()
 
     def _offer(self, peer: Peer, request: Request) -> Allowed | Denied:
         granted = peer.operation(request)

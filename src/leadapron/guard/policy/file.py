@@ -127,8 +127,8 @@ class _Reader:
         rules = msgspec.structs.replace(rules, ae=self.title(rules.ae, "ae"))
         if NAME.fullmatch(rules.name) is None:
             self.wrong(
-                f"{shown(rules.name)} is no name for a peer; write 1 to 64 letters, digits, dots, hyphens or "
-                'underscores, a letter or digit first and last, as in "CT1"',
+                f"{shown(rules.name)} is no name for a peer; write 1 to 63 letters, digits, dots, hyphens or "
+                'underscores, a letter or digit first, as in "CT1"',
                 "name",
             )
         for key, most in _LIMITS.items():

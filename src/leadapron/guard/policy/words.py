@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
-"""Our name for a peer. It becomes part of a URI in its certificate and of file names, so nothing needs escaping."""
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""Our name for a peer. It becomes part of a URI in its certificate (guard.identity), so nothing needs escaping."""
 
 # ISO 646 basic G0 set without backslash and control characters: VR AE, PS3.5 §6.2; 16 octets, PS3.8 Table 9-11.
 _AE_TITLE: Final = re.compile(r"[ -\[\]-~]{1,16}")
