@@ -11,11 +11,11 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from leadapron.watch.measure.count.hashes import Memory, process_memory
 from leadapron.watch.measure.count.query import FIRST_DAY, LAST_DAY, DateRange
+from leadapron.watch.measure.count.remember import Remembered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,12 +36,6 @@ def as_date(day: int) -> date:
     return date(day // 10000, day // 100 % 100, day % 100)
 
 
-def valid_day(value: bytes) -> int:
-    """The day that a StudyDate says (padding allowed), or 0."""
-    return _valid_day(value) if len(value) <= 16 else _valid_day.__wrapped__(value)  # long ones would fill the cache
-
-
-@lru_cache(32_768)
 def _valid_day(value: bytes) -> int:
     text = value.strip(b" \0")
     if len(text) != 8 or not text.isdigit():
@@ -54,6 +48,10 @@ def _valid_day(value: bytes) -> int:
     except ValueError:
         return 0
     return day
+
+
+valid_day = Remembered(_valid_day, 32_768).__getitem__
+"""The day that a StudyDate (bytes as they came, padding allowed) says, or 0."""
 
 
 def later(day: int, days: int) -> int:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from leadapron.watch.measure.count.days import DayCounts, bounds, valid_day
 from leadapron.watch.measure.count.hashes import LIMIT, Hashes, Memory
 from leadapron.watch.measure.count.hashing import KeyedHash, process_hash
 from leadapron.watch.measure.count.query import Answer, ImageAnswer, SeriesAnswer, StudyQuery
+from leadapron.watch.measure.count.remember import LONGEST, Remembered
 from leadapron.watch.measure.count.shape import ShapeTally
 
 if TYPE_CHECKING:
@@ -35,20 +35,17 @@ SHAPES_LOOKED_AT: Final = 10
 UID_LENGTH: Final = 64  # PS3.5 §9.1
 
 
-def image_count(value: bytes) -> int:
-    """A NumberOf…RelatedInstances (VR IS) that can be believed, or -1: a study without images is none, nor one with
-    10⁹.
-    """
-    return _image_count(value) if len(value) <= 16 else -1
-
-
-@lru_cache(8_192)
 def _image_count(value: bytes) -> int:
-    text = value.strip(_PADDING)
+    text = value.strip(_PADDING) if len(value) <= LONGEST else b""
     if not text.isdigit():
         return -1
     number = int(text)
     return number if 0 < number <= MOST_IMAGES else -1
+
+
+image_count = Remembered(_image_count, 8_192).__getitem__
+"""A NumberOf…RelatedInstances (VR IS, bytes as they came) that can be believed, or -1: a study without images is none,
+nor one with 10⁹."""
 
 
 def clock_second(value: bytes) -> int:
