@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "report": ("leadapron.cli.report:command", "Watch", "Show an earlier scan again, or write its report."),
     "scope": ("leadapron.cli.scope:command", "Watch", "Write or read a scope file: what you are authorised to touch."),
     "schema": ("leadapron.cli.schema:command", "Watch", "Print the JSON Schema of a record."),
+    "edge": ("leadapron.cli.edge:command", "Guard", "Stand beside a device without TLS and speak for it."),
 }
 
 

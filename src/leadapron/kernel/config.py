@@ -37,6 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     data: str | None = None
     database_url: str | None = None
+    edge: dict[str, Any] | None = None  # the section [edge], which the command of that name reads
 
 
 S = TypeVar("S", bound=Struct)

@@ -1,0 +1,133 @@
+"""What an edge is told: by options, and by the section ``[edge]`` of ``leadapron.toml`` under the same names.
+
+Closed unless opened (invariant 5): who may come has no default, and an empty list means nobody, which is refused at
+the start because such an edge is of no use. The address to listen on is written out; there is no "all of them".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from leadapron.guard.gateway.edge.item import QueueLimits
+from leadapron.kernel.errors import UsageError
+
+LISTEN: Final = "127.0.0.1:11112"
+GIB: Final = 1 << 30
+
+
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"sources": "from"}):
+    """The section ``[edge]``; the options of the command have the same names with dashes."""
+
+    listen: str | None = None
+    sources: tuple[str, ...] | None = None
+    calling: str | None = None
+    called: str | None = None
+    to: str | None = None
+    server_name: str | None = None
+    identity: str | None = None
+    queue: str | None = None
+    max_queue: float | None = None
+    reserve: float | None = None
+
+
+class EdgeSettings(Struct, frozen=True, kw_only=True):
+    """Checked. ``sources``: addresses that may connect, in the form that ``str(ip_address(…))`` has."""
+
+    listen_host: str
+    listen_port: int
+    sources: frozenset[str]
+    calling: str
+    called: str
+    host: str
+    port: int
+    server_name: str | None
+    identity: Path
+    queue: Path
+    limits: QueueLimits
+
+
+def table(section: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Table:
+    """Options win over the section; what is None or empty was not given. Raises `UsageError`."""
+    values = dict(section or {}) | {name: value for name, value in options.items() if value not in (None, ())}
+    try:
+        return msgspec.convert(values, Table)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"the section [edge] of the configuration is wrong: {error}") from None
+
+
+def check(given: Table) -> EdgeSettings:
+    """Raises `UsageError` for what is missing, and for what would open more than was meant."""
+    needed = {
+        "--from": given.sources,
+        "--calling": given.calling,
+        "--called": given.called,
+        "--to": given.to,
+        "--identity": given.identity,
+        "--queue": given.queue,
+    }
+    missing = [option for option, value in needed.items() if not value]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        raise UsageError(f"{', '.join(missing)} {are} missing: an edge serves one device, and nobody by default")
+    listen_host, listen_port = _endpoint("--listen", given.listen or LISTEN)
+    host, port = _endpoint("--to", given.to or "")
+    return EdgeSettings(
+        listen_host=_listening(listen_host),
+        listen_port=listen_port,
+        sources=frozenset(_address("--from", text) for text in given.sources or ()),
+        calling=_title("--calling", given.calling or ""),
+        called=_title("--called", given.called or ""),
+        host=host,
+        port=port,
+        server_name=given.server_name,
+        identity=Path(given.identity or "").expanduser(),
+        queue=Path(given.queue or "").expanduser(),
+        limits=_limits(given.max_queue, given.reserve),
+    )
+
+
+def _limits(max_queue: float | None, reserve: float | None) -> QueueLimits:
+    by_default = QueueLimits()
+    for option, value in (("--max-queue", max_queue), ("--reserve", reserve)):
+        if value is not None and not 0 <= value <= 1 << 20:
+            raise UsageError(f"{option} is {value:g} GiB, which cannot be meant")
+    return QueueLimits(
+        octets=by_default.octets if max_queue is None else int(max_queue * GIB),
+        reserve=by_default.reserve if reserve is None else int(reserve * GIB),
+    )
+
+
+def _endpoint(option: str, text: str) -> tuple[str, int]:
+    """``host:port``, ``[IPv6]:port``."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise UsageError(f"{option} needs host and port: 127.0.0.1:11112, guard.example.org:2762, [fd00::5]:104")
+    return host, int(port)
+
+
+def _address(option: str, text: str) -> str:
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        raise UsageError(f"{option} takes addresses, each written out: 192.168.1.50 (no names, no networks)") from None
+
+
+def _listening(host: str) -> str:
+    address = _address("--listen", host)
+    if ip_address(address).is_unspecified:
+        raise UsageError("--listen needs one address of this machine, the one on the device's side, not all of them")
+    return address
+
+
+def _title(option: str, text: str) -> str:
+    title = text.strip(" ")
+    if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
+        raise UsageError(f"{option} is an AE title: 1 to 16 characters, ASCII, no backslash")
+    return title
