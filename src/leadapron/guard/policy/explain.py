@@ -64,8 +64,8 @@ def explain(
     steps = tuple(_steps(policy, known, request, address is None))
     answers = {step.answer for step in steps}
     answer = next(one for one in ("no", "depends", "yes") if one in answers)
-    said = {"yes": "may", "no": "may not", "depends": "may, if what follows holds,"}[answer]
-    return Explained(answer, "\n".join((f"{peer} {said} {permission.word}.", *_lines(steps))) + "\n")
+    verb, ending = "may not" if answer == "no" else "may", ", if what follows holds" if answer == "depends" else ""
+    return Explained(answer, "\n".join((f"{peer} {verb} {permission.word}{ending}.", *_lines(steps))) + "\n")
 
 
 def _steps(policy: Policy, peer: Peer, request: Request, anywhere: bool) -> Iterator[Step]:

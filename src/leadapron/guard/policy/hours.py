@@ -19,8 +19,8 @@ from leadapron.kernel.errors import UsageError
 
 DAYS: Final = ("mo", "tu", "we", "th", "fr", "sa", "su")
 _DAY: Final = 24 * 60
-_SPAN: Final = re.compile(r"(?:(?P<days>[a-z ,-]+?)\s+)?(?P<begin>\d\d?:\d\d)\s*-\s*(?P<end>\d\d?:\d\d)")
-_TIME: Final = re.compile(r"(\d\d?):(\d\d)")
+_SPAN: Final = re.compile(r"(?:(?P<days>[a-z ,-]+?)\s+)?(?P<begin>\d\d?:\d\d)\s*-\s*(?P<end>\d\d?:\d\d)", re.ASCII)
+_TIME: Final = re.compile(r"(\d\d?):(\d\d)", re.ASCII)
 _EXAMPLE: Final = 'write "07:00-20:00", "mo-fr 07:00-20:00" or "mo-fr 07:00-20:00; sa 08:00-13:00"'
 _MAX_SPANS: Final = 32
 

@@ -27,21 +27,21 @@ class Network(Struct, frozen=True):
 
 def parse_network(text: str) -> Network:
     """Raises UsageError that says what to write instead."""
-    base, slash, _ = text.partition("/")
     try:
         if "-" in text:
-            first, last = (ip_address(end.strip()) for end in text.split("-", 1))
-            if first.version != last.version or int(first) > int(last):
+            ends = [_plain(ip_address(end.strip())) for end in text.split("-", 1)]
+            network = Network(ends[0].version, int(ends[0]), int(ends[1]))
+            if ends[0].version != ends[1].version or network.first > network.last:
                 raise UsageError(f"the range {shown(text)} ends before it begins; {_EXAMPLE}")
-            return Network(first.version, int(first), int(last))
-        if not slash:
+            return network
+        if "/" not in text:
             address = _plain(ip_address(text.strip()))
             return Network(address.version, int(address), int(address))
         block = ip_network(text.strip(), strict=False)
-        if block.network_address != ip_address(base.strip()):
-            raise UsageError(
-                f"{shown(text)} has bits beyond its length; for the block write {block}, or the address alone"
-            )
+        if block.network_address != ip_address(text.partition("/")[0].strip()):
+            raise UsageError(f"{shown(text)} has bits beyond its length; write {block}, or the address alone")
+        if block.version == 6 and isinstance(_plain(block.network_address), IPv4Address):
+            raise UsageError(f"{shown(text)} holds IPv4 addresses; write them as IPv4")
         return Network(block.version, int(block.network_address), int(block.broadcast_address))
     except ValueError:
         raise UsageError(f"{shown(text)} is no address and no network; {_EXAMPLE}") from None

@@ -120,7 +120,8 @@ class Peer(Struct, frozen=True, kw_only=True):
             return None
         if request.permission in uses(sop_class, self.private):
             return None
-        hint = "if it is a private storage class, add its UID to private" if is_uid(sop_class) else ""
+        private = request.permission in _OBJECTS and is_uid(sop_class) and not sop_class.startswith("1.2.840.10008.")
+        hint = f'if it is a private storage class write private = ["{sop_class}"]' if private else ""
         return Denied(f"{request.permission.word} is not done with SOP class {shown(sop_class)}", self.header, hint)
 
     def tells_modality(self, request: Request) -> bool:
@@ -146,6 +147,7 @@ class Peer(Struct, frozen=True, kw_only=True):
         return Denied(why, self.line("modalities"), f"write modalities = [{listed}]" if _plain(add) else "")
 
 
+_OBJECTS = (Permission.DICOM_STORE, Permission.DICOM_RETRIEVE)
 _STORES = (Permission.DICOM_STORE, Permission.WEB_STORE)
 
 

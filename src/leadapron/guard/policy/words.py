@@ -32,6 +32,7 @@ def is_uid(text: str) -> bool:
 
 
 def closest(text: str, known: Iterable[str]) -> str:
-    """Which of ``known`` was most likely meant."""
-    known = list(known)
-    return next(iter(difflib.get_close_matches(text.strip().casefold(), known, n=1, cutoff=0.0)), known[0])
+    """Which of ``known`` (at least one) was most likely meant."""
+    folded = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(text.strip().casefold(), folded, n=1, cutoff=0.0)
+    return folded[close[0]] if close else next(iter(folded.values()))
