@@ -11,7 +11,7 @@ from bench.run import LEADAPRON, SERVER_CORES, Cost, Row, measure, pin, run
 from leadapron.lab.population import Population, load
 from leadapron.lab.process import LabProcess
 
-STUDIES, SMALL_STUDIES, HUGE = 3_000_003, 50_000, 35_000_000
+STUDIES, SMALL_STUDIES, HUGE = 3_000_003, 50_000, 35_000_003
 ADDRESS, SMALL, PORT = "127.97.0.1", "127.97.0.2", "11112"
 _ENDPOINT = """
 [[endpoint]]
