@@ -1,0 +1,78 @@
+"""Where the trail lies: names of files below ``<home>/audit``, and what can be read of them without a writer."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+from typing import Final
+
+from leadapron.guard.audit.chain import MAX_SEGMENT, Chain, Position
+from leadapron.kernel.errors import Failure
+
+DIRECTORY: Final = "audit"
+_SEGMENT: Final = re.compile(r"(\d{8,12})\.audit")
+
+
+class AuditFailed(Failure):
+    """The audit trail cannot be written or read. What should be recorded must not be done."""
+
+
+class Place:
+    """The directory of a trail. Nothing is created by looking."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home / DIRECTORY
+
+    @property
+    def head(self) -> Path:
+        return self.home / "head"
+
+    @property
+    def lock(self) -> Path:
+        return self.home / "lock"
+
+    @property
+    def inbox(self) -> Path:
+        return self.home / "inbox"
+
+    def segment(self, number: int) -> Path:
+        return self.home / f"{number:08d}.audit"
+
+    def mark(self, name: str) -> Path:
+        """How far a forwarder came."""
+        return self.home / f"sent-{name}"
+
+    def exists(self) -> bool:
+        return self.head.exists() or bool(self.numbers())
+
+    def numbers(self) -> list[int]:
+        """The segments that are there, in order."""
+        try:
+            found = (_SEGMENT.fullmatch(path.name) for path in self.home.iterdir())
+        except FileNotFoundError:
+            return []
+        return sorted(int(match[1]) for match in found if match)
+
+    def read_head(self, chain: Chain) -> Position | None:
+        """What the head says; None if there is none, or it is not ours."""
+        with contextlib.suppress(OSError):
+            return chain.parse_position(self.head.read_bytes()[:1024])
+        return None
+
+    def read_segment(self, number: int) -> bytes | None:
+        """All of a segment; None if it is not there, or no file of ours could be that large."""
+        path = self.segment(number)
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_SEGMENT + 1)
+        except FileNotFoundError:
+            return None
+        return data if len(data) <= MAX_SEGMENT else None
+
+    def size(self, number: int) -> int:
+        """Octets of a segment, 0 if it is not there."""
+        try:
+            return self.segment(number).stat().st_size
+        except FileNotFoundError:
+            return 0
