@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from msgspec import Struct
+from msgspec import Struct, field
 
 from leadapron.kernel.config import Settings, find_file, load
 from leadapron.kernel.errors import UsageError
@@ -17,12 +18,19 @@ class Watch(Struct, frozen=True, kw_only=True):
     ports: tuple[int, ...] = (104,)
 
 
+class Rule(Struct, frozen=True, kw_only=True):
+    from_: tuple[str, ...] = field(default=(), name="from")
+    most: int
+
+
 class Wide(Struct, frozen=True, kw_only=True):
-    """A schema with sections, one of them optional."""
+    """A schema with sections, one of them optional; with tables in a list, and a section of which no key is known."""
 
     data: str | None = None
     watch: Watch = Watch()
     late: Watch | None = None
+    rule: tuple[Rule, ...] = ()
+    foreign: dict[str, Any] | None = None
 
 
 @pytest.fixture
@@ -72,6 +80,11 @@ def test_what_everybody_sets() -> None:
         ("dta = 'x'", "has the key dta, which does not exist. The closest one is data"),
         ("[wtch]\nrate = 1", "has the key wtch, which does not exist. The closest one is watch"),
         ("[watch]\nrat = 1", "has the key watch.rat, which does not exist. The closest one is watch.rate"),
+        (
+            "[[rule]]\nmost = 1\n[[rule]]\nfrm = []",
+            "has the key rule.frm, which does not exist. The closest one is rule.from",
+        ),
+        ("[[rule]]\nfrom_ = []", "has the key rule.from_, which does not exist. The closest one is rule.from"),
         ("[late]\nport = [1]", "has the key late.port, which does not exist. The closest one is late.ports"),
     ],
 )
@@ -80,6 +93,26 @@ def test_a_key_that_nobody_knows_is_refused_with_the_closest(file: Path, text: s
     with pytest.raises(UsageError) as caught:
         load(Wide, path=file, environment={})
     assert str(caught.value) == f"{file} {says}"
+
+
+def test_tables_in_a_list_are_read_by_the_names_they_have_in_the_file(file: Path) -> None:
+    file.write_text('[[rule]]\nfrom = ["10.0.0.0/8"]\nmost = 2\n')
+    assert load(Wide, path=file, environment={}).rule == (Rule(from_=("10.0.0.0/8",), most=2),)
+
+
+def test_a_section_that_its_own_wing_reads_stands_as_it_is(file: Path) -> None:
+    file.write_text('[foreign]\nanything = [1]\n[[foreign.row]]\nat = "x"\n')
+    environment = {"LEADAPRON_FOREIGN__DEEP__KEY": "v", "LEADAPRON_FOREIGN__ANYTHING": "2"}
+    found = load(Wide, path=file, environment=environment).foreign
+    assert found == {"anything": "2", "row": [{"at": "x"}], "deep": {"key": "v"}}
+    file.write_text("[guard]\nlisten = '127.0.0.1:2762'\n")
+    assert load(Settings, path=file, environment={}).guard == {"listen": "127.0.0.1:2762"}
+
+
+def test_a_value_that_is_missing_is_named(file: Path) -> None:
+    file.write_text("[[rule]]\n")
+    with pytest.raises(UsageError, match=r"lacks a value: .*most.*rule"):
+        load(Wide, path=file, environment={})
 
 
 @pytest.mark.parametrize(
@@ -119,6 +152,9 @@ def test_a_section_cannot_stand_on_a_plain_value(file: Path) -> None:
     file.write_text("watch = 3")
     with pytest.raises(UsageError, match="plain value where the section watch is expected"):
         load(Wide, path=file, environment={"LEADAPRON_WATCH__RATE": "3"})
+    file.write_text("foreign = 3")
+    with pytest.raises(UsageError, match="plain value where the section foreign is expected"):
+        load(Wide, path=file, environment={"LEADAPRON_FOREIGN__RATE": "3"})
 
 
 def test_a_wrong_value_is_not_quoted() -> None:

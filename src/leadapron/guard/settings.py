@@ -1,10 +1,18 @@
-"""The guard's part of ``leadapron.toml``: section ``[guard]``."""
+"""The guard's part of ``leadapron.toml``: section ``[guard]``, every key of it also ``LEADAPRON_GUARD__…``.
+
+What peers may do stands there too; the policy reads those tables by itself, with the line of each rule.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
 
 from msgspec import Struct
 
 from leadapron.guard.policy.rules import PeerRules
+from leadapron.kernel.config import Settings, find_file, load
+from leadapron.kernel.errors import UsageError
 
 
 class Archive(Struct, frozen=True, kw_only=True):
@@ -78,3 +86,23 @@ class Guard(Struct, frozen=True, kw_only=True):
     syslog: Syslog | None = None
     limits: Limits = Limits()
     peer: tuple[PeerRules, ...] = ()
+
+
+class _File(Settings, frozen=True, kw_only=True):
+    """The whole file, with the guard's section as the guard knows it."""
+
+    guard: Guard | None = None  # type: ignore[assignment]
+
+
+def load_guard(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Guard:
+    """The section ``[guard]`` of the file at ``path`` (None: the one that `find_file` finds).
+
+    Raises `UsageError` where there is none, a key does not exist (with the closest that does), lacks or has a value of
+    the wrong type.
+    """
+    path = path or find_file(environment)
+    settings = load(_File, path=path, environment=environment)
+    if settings.guard is None:
+        where = "there is no configuration file" if path is None else f"{path} has no section [guard]"
+        raise UsageError(f"{where}: 'leadapron init guard' writes one, or name another file: --config FILE")
+    return settings.guard

@@ -5,6 +5,9 @@ types and their defaults stand in one place. A key that nobody knows is an error
 misspelt setting that is silently ignored sends data to the wrong place for months. That holds for the environment
 too, where ``LEADAPRON_DATABSE_URL`` would be the same mistake.
 
+A section that only one wing understands is a plain table here (``dict[str, Any]``): the kernel lets it stand as it is,
+and the wing reads it with a record of its own.
+
 Variables are the key in capitals; a section's keys stand behind a double underscore: ``LEADAPRON_SECTION__KEY``.
 A variable that is set to nothing counts as not set. Values never appear in a message, because a database URL may
 hold a password.
@@ -17,7 +20,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -37,6 +40,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     data: str | None = None
     database_url: str | None = None
+    guard: dict[str, Any] | None = None  # read by leadapron.guard.settings
     edge: dict[str, Any] | None = None  # the section [edge], which the command of that name reads
 
 
@@ -82,7 +86,8 @@ def load(
         # Everything in the environment is text, so numbers and booleans are read from text too (not strict).
         return msgspec.convert(values, schema, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"the configuration has a value of the wrong type: {error}") from None
+        wrong = "lacks a value" if "missing required" in str(error) else "has a value of the wrong type"
+        raise UsageError(f"the configuration {wrong}: {error}") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -98,15 +103,34 @@ def _read(path: Path) -> dict[str, Any]:
 def _section(schema: type[Struct], key: str) -> type[Struct] | None:
     """The record behind ``key`` if it is a section, also where the section is optional."""
     for field in msgspec.structs.fields(schema):
-        if field.name == key:
-            for candidate in (field.type, *get_args(field.type)):
-                if isinstance(candidate, type) and issubclass(candidate, Struct):
-                    return candidate
+        if field.encode_name == key:
+            return _record(field.type, *get_args(field.type))
     return None
 
 
+def _record(*candidates: Any) -> type[Struct] | None:
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, Struct):
+            return candidate
+    return None
+
+
+def _element(schema: type[Struct], key: str) -> type[Struct] | None:
+    """The record of which ``key`` is a list: what stands in the file as ``[[key]]``."""
+    for field in msgspec.structs.fields(schema):
+        if field.encode_name == key and get_origin(field.type) is tuple:
+            return _record(*get_args(field.type))
+    return None
+
+
+def _is_table(schema: type[Struct], key: str) -> bool:
+    """Whether ``key`` is a section of which only its own wing knows the keys."""
+    types = [field.type for field in msgspec.structs.fields(schema) if field.encode_name == key]
+    return any(get_origin(candidate) is dict for one in types for candidate in (one, *get_args(one)))
+
+
 def _keys(schema: type[Struct]) -> list[str]:
-    return [field.name for field in msgspec.structs.fields(schema)]
+    return [field.encode_name for field in msgspec.structs.fields(schema)]
 
 
 def _refuse_unknown(values: Mapping[str, Any], schema: type[Struct], where: str, above: tuple[str, ...]) -> None:
@@ -117,6 +141,11 @@ def _refuse_unknown(values: Mapping[str, Any], schema: type[Struct], where: str,
         section = _section(schema, key)
         if section is not None and isinstance(value, Mapping):
             _refuse_unknown(value, section, where, (*above, key))
+        element = _element(schema, key)
+        if element is not None and isinstance(value, list):
+            for one in value:
+                if isinstance(one, Mapping):
+                    _refuse_unknown(one, element, where, (*above, key))
 
 
 def _variables(schema: type[Struct], above: str = PREFIX) -> Iterator[str]:
@@ -131,18 +160,33 @@ def _variables(schema: type[Struct], above: str = PREFIX) -> Iterator[str]:
 def _override(values: dict[str, Any], schema: type[Struct], name: str, value: str) -> None:
     """Put a variable where it belongs in ``values``. Raises ``UsageError`` where no such key exists."""
     *sections, key = name.removeprefix(PREFIX).lower().split("__")
+    if sections and _is_table(schema, sections[0]):
+        _put(values, (*sections, key), value)
+        return
     table, record = values, schema
     for section in sections:
         below = _section(record, section)
         if below is None:
             raise _unknown("the environment has", name, [*_NOT_KEYS, *_variables(schema)])
         record = below
-        table = table.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise UsageError(f"the configuration has a plain value where the section {section} is expected")
+        table = _below(table, section)
     if key not in _keys(record) or _section(record, key) is not None:
         raise _unknown("the environment has", name, [*_NOT_KEYS, *_variables(schema)])
     table[key] = value
+
+
+def _put(values: dict[str, Any], keys: tuple[str, ...], value: str) -> None:
+    *sections, key = keys
+    for section in sections:
+        values = _below(values, section)
+    values[key] = value
+
+
+def _below(table: dict[str, Any], section: str) -> dict[str, Any]:
+    found = table.setdefault(section, {})
+    if not isinstance(found, dict):
+        raise UsageError(f"the configuration has a plain value where the section {section} is expected")
+    return found
 
 
 def _unknown(where: str, key: str, known: list[str]) -> UsageError:

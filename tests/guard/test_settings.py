@@ -1,0 +1,79 @@
+"""Section [guard]: what is read, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leadapron.guard.settings import Archive, load_guard
+from leadapron.kernel.config import Settings, load
+from leadapron.kernel.errors import UsageError
+
+TEXT = """
+data = "/srv/leadapron"
+[guard]
+listen = "127.0.0.1:2762"
+names = ["guard.example"]
+[guard.archive]
+host = "127.0.0.1"
+[guard.limits]
+idle_s = 60
+[[guard.peer]]
+name = "CT1"
+ae = "CT1"
+may = ["store"]
+from = ["10.0.0.0/8"]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "leadapron.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_it_is_read_whole(file: Path) -> None:
+    guard = load_guard(file, {})
+    assert guard.archive == Archive(host="127.0.0.1") and guard.names == ("guard.example",)
+    assert guard.limits.idle_s == 60 and guard.enrol == "0.0.0.0:2780"
+    assert [(rules.name, rules.from_) for rules in guard.peer] == [("CT1", ("10.0.0.0/8",))]
+
+
+def test_the_environment_wins(file: Path) -> None:
+    environment = {"LEADAPRON_GUARD__LISTEN": "127.0.0.1:1", "LEADAPRON_GUARD__ARCHIVE__PORT": "4242"}
+    guard = load_guard(file, environment)
+    assert guard.listen == "127.0.0.1:1" and guard.archive.port == 4242
+
+
+def test_other_commands_take_no_offence(file: Path) -> None:
+    settings = load(Settings, path=file, environment={"LEADAPRON_GUARD__LISTEN": "127.0.0.1:1"})
+    assert settings.data == "/srv/leadapron"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("listen", "lsten", "guard.lsten, which does not exist. The closest one is guard.listen"),
+        ("idle_s", "idle", "guard.limits.idle, which does not exist. The closest one is guard.limits.idle_s"),
+        ("may =", "my =", "guard.peer.my, which does not exist. The closest one is guard.peer.may"),
+        ('host = "127.0.0.1"', "", r"lacks a value: .*`host` - at `\$.guard.archive`"),
+        ("idle_s = 60", 'idle_s = "soon"', r"wrong type: .* at `\$.guard.limits.idle_s`"),
+        ("[guard.archive]", "[archive]", "the key archive, which does not exist"),
+    ],
+)
+def test_a_mistake_is_told_by_its_key(file: Path, old: str, new: str, says: str) -> None:
+    file.write_text(TEXT.replace(old, new))
+    with pytest.raises(UsageError, match=says):
+        load_guard(file, {})
+
+
+def test_without_the_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.toml").write_text("")
+    with pytest.raises(UsageError, match=r"x.toml has no section \[guard\]: 'leadapron init guard'"):
+        load_guard(tmp_path / "x.toml", {})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="there is no configuration file"):
+        load_guard(environment={})
