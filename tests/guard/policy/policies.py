@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from leadapron.guard.policy.decision import Request
 from leadapron.guard.policy.permission import Permission
+from leadapron.guard.policy.services import MOVES, uses
 
 Table = dict[str, Any]
 Place = tuple[str | int, ...]
 
 WORDS = tuple(one.value for one in Permission if one.surface != "admin")
+SHORT = ("store", "find", "retrieve", "echo", "dicom:commit", "dicom:find", "worklist")
 NAMES = ("CT1", "CT2", "MR1", "WS1", "ws-2", "R.3")
 TITLES = ("CT1", "CT 2", "MR1", "WS1", "WS2", "ROOM'3")
 NETWORKS = ("10.1.0.0/16", "10.1.2.3", "10.2.0.1-10.2.0.9", "fd00::/8", "::1", "0.0.0.0/0")
@@ -38,51 +40,79 @@ CLASSES = (
 )
 
 
-def _some(values: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
-    return st.lists(st.sampled_from(values), max_size=4, unique=True)
-
-
-def _table(name: str, ae: str) -> st.SearchStrategy[Table]:
-    return st.fixed_dictionaries(
-        {"name": st.just(name), "ae": st.just(ae)},
-        optional={
-            "may": _some((*WORDS, "store", "find", "retrieve", "echo")),
-            "from": _some(NETWORKS),
-            "move_to": _some((*TITLES, "GONE")),
-            "modalities": _some(("CT", "MR", "US", "1.2.840.10008.5.1.4.1.1.7")),
-            "private": _some(("1.2.840.113619.4.27",)),
-            "hours": st.sampled_from(HOURS),
-            "max_results": st.integers(1, 5000),
-            "receive": st.sampled_from(("10.1.2.3:2762", "[fd00::1]:2762", "ws1.example:104")),
-            "user": st.just("anna"),
-        },
-    )
+# Hypothesis' own lists are short and its choices uniform, so nearly every answer was a denial. The configurations and
+# the plausible requests are drawn from a seed instead, with the odds given here.
+SEEDS = st.integers(0, 2**32 - 1)
 
 
 def tables() -> st.SearchStrategy[list[Table]]:
     """Valid ``[[guard.peer]]`` tables, none to six."""
-    every = st.tuples(*(_table(name, ae) for name, ae in zip(NAMES, TITLES, strict=True)))
-    return st.tuples(every, st.integers(0, len(NAMES))).map(lambda drawn: list(drawn[0][: drawn[1]]))
+    return SEEDS.map(lambda seed: draw_tables(Random(seed)))
+
+
+def draw_tables(random: Random) -> list[Table]:
+    count = random.choice((0, 1, 3, 6, 6, 6, 6, 6))
+    pairs = zip(random.sample(NAMES, count), random.sample(TITLES, count), strict=True)
+    return [_draw_table(name, ae, random) for name, ae in pairs]
+
+
+def _draw_table(name: str, ae: str, random: Random) -> Table:
+    def some(values: tuple[str, ...]) -> list[str]:
+        """Most of them, or a few, or none."""
+        least = random.choice((0, 1, len(values) // 2, len(values) - 1))
+        return random.sample(values, random.randint(least, len(values)))
+
+    table: Table = {"name": name, "ae": ae}
+    odds: dict[str, tuple[float, Any]] = {
+        "may": (0.95, some(random.choice((WORDS, SHORT)))),
+        "from": (0.3, some(NETWORKS)),
+        "move_to": (0.7, some((*TITLES, "GONE"))),
+        "modalities": (0.4, some(("CT", "MR", "US", "1.2.840.10008.5.1.4.1.1.7"))),
+        "private": (0.3, some(("1.2.840.113619.4.27",))),
+        "hours": (0.3, random.choice(HOURS)),
+        "max_results": (0.2, random.randint(1, 5000)),
+        "receive": (0.3, random.choice(("10.1.2.3:2762", "[fd00::1]:2762", "ws1.example:104"))),
+        "user": (0.1, "anna"),
+    }
+    keys = [key for key in random.sample(sorted(odds), len(odds)) if random.random() < odds[key][0]]
+    return table | {key: odds[key][1] for key in keys}
+
+
+MOMENTS = st.datetimes(min_value=datetime(2026, 1, 1), max_value=datetime(2027, 1, 1), timezones=st.just(UTC))
 
 
 def requests() -> st.SearchStrategy[Request]:
-    """Requests of every kind, also of kinds that no gateway would send."""
-    return st.builds(
+    """Requests that a gateway would send, and requests of every other kind."""
+    wild = st.builds(
         Request,
         permission=st.sampled_from(Permission),
         address=st.sampled_from(ADDRESSES) | st.text(max_size=40),
-        when=st.datetimes(min_value=datetime(2026, 1, 1), max_value=datetime(2027, 1, 1), timezones=st.just(UTC))
-        | st.datetimes()
-        | st.datetimes(timezones=st.just(UTC)),
+        when=MOMENTS | st.datetimes() | st.datetimes(timezones=st.just(UTC)),
         called_ae=st.none() | st.text(max_size=20),
         destination=st.none() | st.sampled_from((*TITLES, "GONE", "", "WS1 ")) | st.text(max_size=20),
         modality=st.none() | st.sampled_from(("CT", "MR", "CT ", "")) | st.text(max_size=20),
         sop_class=st.none() | st.sampled_from(CLASSES) | st.text(max_size=70),
     )
+    return st.tuples(SEEDS, MOMENTS, wild).map(
+        lambda drawn: _draw_request(Random(drawn[0]), drawn[1]) if drawn[0] % 4 else drawn[2]
+    )
+
+
+def _draw_request(random: Random, when: datetime) -> Request:
+    permission = random.choice([one for one in Permission if one.surface == "dicom" or random.random() < 0.3])
+    sop_class = random.choice([None, *(uid for uid in CLASSES if permission in uses(uid, CLASSES))])
+    return Request(
+        permission=permission,
+        address=random.choice(ADDRESSES[:5]),
+        when=when,
+        destination=random.choice((*TITLES, "GONE", "WS1 ")) if sop_class in MOVES else None,
+        modality=random.choice((None, "CT", "MR", "OT")),
+        sop_class=sop_class,
+    )
 
 
 def names() -> st.SearchStrategy[str | None]:
-    return st.none() | st.sampled_from((*NAMES, "nobody", "ct1")) | st.text(max_size=10)
+    return SEEDS.map(lambda seed: Random(seed).choice((*NAMES * 4, "nobody", "ct1", "", "A\nB", None)))
 
 
 class Writer:
