@@ -11,12 +11,13 @@ import logging
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any, Final, Self
 
 from msgspec import Struct
 
-from leadapron.kernel.errors import Failure
+from leadapron.kernel.errors import Failure, LimitExceeded
 from leadapron.wire.aio.acceptor import attend
 from leadapron.wire.aio.service import Service
 from leadapron.wire.aio.timeouts import DEFAULT_TIMEOUTS, Timeouts
@@ -36,24 +37,34 @@ class ServerLimits(Struct, frozen=True):
     per_address: int = 100
 
 
+Attend = Callable[[Connection, str, int], Awaitable[None]]
+"""Serves one open connection (after the handshake) of an address and port, to its end."""
+
+Refused = Callable[[str, Exception], None]
+"""Told of each address whose connection was not opened, and why: the handshake's error as it was raised (ssl.SSLError,
+OSError, TimeoutError), LimitExceeded where there are too many connections. It must not raise."""
+
+
 class Server:
-    """See `serve`. ``port`` is the one that is listened on, also where 0 was asked for."""
+    """See `serve` and `listen`. ``port`` is the one that is listened on, also where 0 was asked for."""
 
     def __init__(
         self,
         host: str,
         port: int,
-        service: Service,
+        attend: Attend,
         tls: ssl.SSLContext | None,
         timeouts: Timeouts,
         limits: ServerLimits,
         pdu_limits: Limits,
         grace: float,
+        refused: Refused | None = None,
     ) -> None:
         self.host, self.port = host, port
         self.turned_away = 0
         """Connections that were closed because of ``limits``."""
-        self._service = service
+        self._attend = attend
+        self._refused = refused
         self._tls = tls
         self._timeouts = timeouts
         self._limits = limits
@@ -111,6 +122,8 @@ class Server:
             if full or self._by_address[address] >= self._limits.per_address:
                 self.turned_away += 1
                 sock.close()
+                if self._refused is not None:
+                    self._refused(address, LimitExceeded("too many connections" + ("" if full else " of this address")))
                 continue
             self._by_address[address] += 1
             task = asyncio.create_task(self._connection(sock, address, port))
@@ -120,15 +133,15 @@ class Server:
     async def _connection(self, sock: socket.socket, address: str, port: int) -> None:
         try:
             connection = Connection(sock, self._timeouts, self._pdu_limits)
-            if await self._opened(connection, sock):
-                await attend(connection, self._service, address, port)
+            if await self._opened(connection, sock, address):
+                await self._attend(connection, address, port)
         finally:
             sock.close()
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]
 
-    async def _opened(self, connection: Connection, sock: socket.socket) -> bool:
+    async def _opened(self, connection: Connection, sock: socket.socket, address: str) -> bool:
         """Hands the socket to the loop, after the TLS handshake if this is a secure port."""
         options: dict[str, Any] = {}
         if self._tls is not None:
@@ -137,6 +150,10 @@ class Server:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, sock, ssl=self._tls, **options)
         except OSError as error:  # ssl.SSLError, TimeoutError and resets are all of this kind
             _log.debug("a connection was not opened: %s", type(error).__name__)
+            if self._refused is not None:
+                # What the loop raises after ``ssl_handshake_timeout``; a peer's own end is a ConnectionResetError.
+                late = isinstance(error, ConnectionAbortedError) and error.errno is None
+                self._refused(address, TimeoutError("the TLS handshake took too long") if late else error)
             return False
         return True
 
@@ -179,4 +196,24 @@ def serve(
     ``grace``: seconds that associations have to end by themselves when the server closes. Raises Failure when it
     cannot listen.
     """
-    return Server(host, port, service, tls, timeouts, limits, pdu_limits, grace)
+    return Server(host, port, partial(_attend, service), tls, timeouts, limits, pdu_limits, grace)
+
+
+async def _attend(service: Service, connection: Connection, address: str, port: int) -> None:
+    await attend(connection, service, address, port)
+
+
+def listen(
+    host: str,
+    port: int,
+    attend: Attend,
+    *,
+    refused: Refused | None = None,
+    tls: ssl.SSLContext | None = None,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    limits: ServerLimits = ServerLimits(),  # noqa: B008 (frozen)
+    pdu_limits: Limits = DEFAULT_LIMITS,
+    grace: float = 5.0,
+) -> Server:
+    """`serve` for who speaks to connections himself: ``attend`` is given each, and cancelled when the server closes."""
+    return Server(host, port, attend, tls, timeouts, limits, pdu_limits, grace, refused)

@@ -65,6 +65,8 @@ class Connection(asyncio.BufferedProtocol):
         self.limits = limits
         self.on_input: Callable[[], None] | None = None
         """Called when a whole PDU is there, or the connection is gone, while nobody waits for it."""
+        self.socket = sock
+        """The socket below, also when this is over: it is who opened it that closes it."""
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._socket = sock
@@ -369,6 +371,24 @@ class Connection(asyncio.BufferedProtocol):
     def _write_timed_out(self, writer: asyncio.Future[None]) -> None:
         if not writer.done():
             writer.set_exception(TimedOut("the peer to take what is sent", self.timeouts.write))
+
+    def hand_over(self, protocol: asyncio.BufferedProtocol) -> bytes:
+        """Gives the open connection to another protocol, which is told of it (``connection_made``), and what was
+        received and not taken. Reading is paused: who takes over resumes it. This one is over.
+
+        Raises why there is no connection any more. Nobody may wait for anything here meanwhile.
+        """
+        transport = self._transport
+        if self._error is not None or transport is None:
+            raise self._error or ConnectionLost("the connection is not open")
+        self._pause_reading()
+        transport.set_protocol(protocol)
+        left = bytes(self._buffer.held())
+        self._buffer.clear()
+        self._fail(ConnectionLost("the connection was handed over"))
+        self.connection_lost(None)
+        protocol.connection_made(transport)
+        return left
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 
