@@ -10,6 +10,7 @@ TLS: a peer that is a C-MOVE destination takes associations, and the guard opens
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -33,6 +34,7 @@ PEM_FILE: Final = "authority.pem"
 AUTHORITY_DAYS: Final = 3653
 LEAF_DAYS: Final = 365
 SKEW: Final = timedelta(minutes=10)  # how far the clocks of modalities may be behind ours
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*", re.ASCII)
 
 
 class Authority:
@@ -190,6 +192,9 @@ def general_name(name: str) -> x509.DNSName | x509.IPAddress:
     except ValueError:
         pass
     try:
-        return x509.DNSName(name.encode("idna").decode("ascii"))
-    except (ValueError, UnicodeError):
-        raise UsageError("a name of the guard is neither a host name nor an address") from None
+        host = name.lower().encode("idna").decode("ascii")
+    except UnicodeError:
+        host = ""
+    if not _HOST.fullmatch(host) or len(host) > 253:
+        raise UsageError("a name of the guard is neither a host name nor an address")
+    return x509.DNSName(host)

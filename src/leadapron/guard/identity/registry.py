@@ -5,7 +5,7 @@ to be read to believe it; name and AE title come from our own row. That our auth
 same: a database restored from a backup must not bring back what an older authority signed.
 
 `Registry.valid` is asked for every PDU: a look at eight octets of shared memory (see `revision`), one in a dictionary
-and one at the clock, under half a microsecond in all. What holds is read again when the octets have changed. If it
+and one at the clock, half a microsecond in all. What holds is read again when the octets have changed. If it
 cannot be read nobody is valid.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -226,8 +227,10 @@ class Registry:
     def _why_not(self, octets: bytes) -> str:
         """Why a certificate is nobody's; only for the audit trail."""
         try:
-            certificate = x509.load_der_x509_certificate(octets)
-            serial = serial_text(certificate)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what is odd in it is no news for our terminal
+                certificate = x509.load_der_x509_certificate(octets)
+                serial = serial_text(certificate)
             ours = self._ours(certificate)
         except Failure:
             raise
