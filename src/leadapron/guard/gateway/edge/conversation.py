@@ -24,7 +24,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from leadapron.guard.gateway.edge.contexts import Agreements, anew
+from leadapron.guard.gateway.edge.contexts import Agreements, Use, anew, use_of
 from leadapron.guard.gateway.edge.item import Full
 from leadapron.guard.gateway.edge.line import Far, Line
 from leadapron.guard.gateway.edge.queue import Queue
@@ -97,6 +97,7 @@ class Conversation:
         self._speaking = asyncio.Lock()
         self._far: Far | None = None
         self._listener: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._asked: Request | None = None  # of the device, passed on, and not finally answered
         self._asked_at = 0.0
         self._far_asks: int | None = None  # message ID of a request of the far side that the device has not answered
@@ -112,7 +113,11 @@ class Conversation:
             contexts = agreed(self._request, answer)
             self._local = Session(self._upper, contexts, self._request.user.maximum_length or 0)
             if self._far is not None:
-                self._listen(self._far)
+                if any(use_of(context.abstract_syntax) is Use.LIVE or context.scp for context in contexts):
+                    self._listen(self._far)
+                else:  # it was asked for its answer only
+                    self._ending = asyncio.create_task(self._far.end())
+                    self._far = None
             while (message := await self._next()) is not None:
                 await self._take(message)
             await self._upper.respond_release()
@@ -326,11 +331,13 @@ class Conversation:
     # ---- the end ----------------------------------------------------------------------------------------------------
 
     async def _hang_up(self) -> None:
+        far, self._far = self._far, None
         listener, self._listener = self._listener, None
+        if self._ending is not None:
+            await asyncio.gather(self._ending, return_exceptions=True)
         if listener is not None:
             listener.cancel()
             await asyncio.gather(listener, return_exceptions=True)
-        far, self._far = self._far, None
         if far is not None:
             if self._asked is not None or self._far_asks is not None:
                 await far.upper.abort()

@@ -151,7 +151,6 @@ class Sender:
             status = await self._store(association, entry, item)
         except WireError as error:
             await self._failed(entry, of_error(error, sending=True), str(error))
-            self._line.lost(error)
             return _Next.LATER
         except (Unsealable, OSError) as error:
             await self._damaged(entry, error)
