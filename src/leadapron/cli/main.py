@@ -36,7 +36,10 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "report": ("leadapron.cli.report:command", "Watch", "Show an earlier scan again, or write its report."),
     "scope": ("leadapron.cli.scope:command", "Watch", "Write or read a scope file: what you are authorised to touch."),
     "schema": ("leadapron.cli.schema:command", "Watch", "Print the JSON Schema of a record."),
+    "init": ("leadapron.cli.init:command", "Guard", "Set up a guard in front of the archive that is already there."),
+    "check": ("leadapron.cli.check:command", "Guard", "Look at the guard and what is behind it as a stranger would."),
     "edge": ("leadapron.cli.edge:command", "Guard", "Stand beside a device without TLS and speak for it."),
+    "audit": ("leadapron.cli.audit:command", "Guard", "Look at the audit trail, check that it is whole, or export it."),
 }
 
 

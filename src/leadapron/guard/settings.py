@@ -81,6 +81,7 @@ class Guard(Struct, frozen=True, kw_only=True):
     listen: str = "0.0.0.0:2762"
     names: tuple[str, ...] = ()
     enrol: str | None = "0.0.0.0:2780"
+    scope: str | None = None
     web: Web | None = None
     oidc: Oidc | None = None
     syslog: Syslog | None = None

@@ -1,0 +1,55 @@
+"""Hosts and ports as people write them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import HostPort, parse_host_port
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("pacs:104", "pacs", 104),
+        ("10.0.0.5:11112", "10.0.0.5", 11112),
+        ("[2001:db8::5]:104", "2001:db8::5", 104),
+        ("pacs.example.org", "pacs.example.org", 4242),
+        ("2001:db8::5", "2001:db8::5", 4242),
+        ("[::1]", "::1", 4242),
+    ],
+)
+def test_what_people_write(text: str, host: str, port: int) -> None:
+    assert parse_host_port(text, "--archive", 4242) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "pacs:", ":104", "pacs:0", "pacs:65536", "pacs:1e3", "a b:1", "[::1", "[::1]x:1", "-x:1"]
+)
+def test_what_is_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--archive"):
+        parse_host_port(text, "--archive")
+
+
+@given(st.ip_addresses(), st.integers(1, 65535))
+def test_what_is_shown_is_read(address: object, port: int) -> None:
+    place = HostPort(str(address), port)
+    assert parse_host_port(str(place), "x") == place
+
+
+@given(st.text(max_size=30))
+def test_anything_is_read_or_refused(text: str) -> None:
+    try:
+        place = parse_host_port(text, "x", 104)
+    except UsageError as error:
+        assert str(error).isprintable()
+    else:
+        assert place.host and 0 < place.port < 65536
+
+
+def test_loopback() -> None:
+    assert [HostPort(host, 1).loopback for host in ("127.3.2.1", "::1", "localhost", "10.0.0.1", "0.0.0.0", "pacs")] == [
+        True, True, True, False, False, False,
+    ]  # fmt: skip
