@@ -70,7 +70,10 @@ class House:
 
     def inside(self, source: str = HERE) -> LoggedIn:
         """Log in; the next code is another one."""
-        done = asyncio.run(self.enter(source))
+        return asyncio.run(self.entered(source))
+
+    async def entered(self, source: str = HERE) -> LoggedIn:
+        done = await self.enter(source)
         assert isinstance(done, LoggedIn), done
         self.clock.forward(60)
         self.events.clear()

@@ -99,9 +99,12 @@ def weakness(password: str, name: str) -> str | None:
     if len(set(plain)) < 5:
         return "has more than four different characters"
     own = unicodedata.normalize("NFKC", name).casefold()
-    for part in (own, own[::-1], *re.split(r"[^\w]|_", own)):
-        if len(part) >= 3 and part in plain and len(plain.replace(part, "")) < SHORTEST - 4:
-            return "is more than the person's own name"
+    parts = {part for word in (own, own[::-1]) for part in (word, *re.split(r"[\W_]", word)) if len(part) >= 3}
+    rest = plain
+    for part in sorted(parts, key=len, reverse=True):
+        rest = rest.replace(part, "")
+    if rest != plain and len(rest) < SHORTEST - 4:
+        return "is more than the person's own name"
     if any(plain in run * 3 or plain in (run * 3)[::-1] for run in _RUNS) or _repeats(plain):
         return "is no run of keys and repeats itself less"
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", plain)

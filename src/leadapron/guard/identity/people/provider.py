@@ -69,7 +69,7 @@ class Provider:
         text = await self._exchange("GET", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
         try:
             found = msgspec.json.decode(text, type=Description)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise Unusable("the provider does not describe itself") from None
         if found.issuer != self._issuer:
             raise Unusable("the provider calls itself otherwise than [guard.oidc] issuer")
@@ -88,7 +88,7 @@ class Provider:
             found = msgspec.json.decode(text, type=dict[str, list[dict[str, Any]]])
             usable = [key for key in found["keys"] if key.get("use") != "enc" and key.get("kty") in KEY_TYPES]
             keys = KeySet.import_key_set({"keys": usable})
-        except (msgspec.MsgspecError, KeyError, JoseError, ValueError, TypeError):
+        except (msgspec.MsgspecError, RecursionError, KeyError, JoseError, ValueError, TypeError):
             raise Unusable("the provider's keys cannot be read") from None
         if not keys.keys:
             raise Unusable("the provider has no keys")
@@ -107,7 +107,7 @@ class Provider:
         text = await self._exchange("POST", description.token_endpoint, form, auth)
         try:
             return msgspec.json.decode(text, type=_Tokens).id_token
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             raise Unusable("the provider gave no ID token") from None
 
     async def _exchange(
