@@ -51,9 +51,8 @@ def waiting(place: Place, key: bytes) -> Iterator[tuple[Path, bytes | None]]:
     sealer = Sealer(key, PURPOSE) if names else None
     for name in names[:AT_ONCE]:
         assert sealer is not None
-        path = place.inbox / name
-        with contextlib.suppress(OSError):
-            yield path, _read(path, sealer)
+        with contextlib.suppress(FileNotFoundError):
+            yield place.inbox / name, _read(place.inbox / name, sealer)
 
 
 def refuse(path: Path) -> None:
@@ -63,12 +62,13 @@ def refuse(path: Path) -> None:
 
 
 def _read(path: Path, sealer: Sealer) -> bytes | None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        sealed = file.read(MAX_MESSAGE + 1)
     try:
-        return sealer.open(sealed, path.name.encode())
-    except Unsealable:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            return sealer.open(file.read(MAX_MESSAGE + 1), path.name.encode())
+    except FileNotFoundError:
+        raise
+    except (OSError, Unsealable):
         return None

@@ -21,6 +21,7 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -51,7 +52,8 @@ class Busy(Failure):
 class Trail:
     """The one writer of the trail in ``home``. Thread-safe. ``source``: how the guard calls itself in it.
 
-    ``segment_size``: octets after which a new file is begun. Raises `Busy`, and `AuditFailed` where nothing can be
+    ``segment_size``: octets after which a new file is begun. ``patience``: seconds to wait for another writer to end
+    (a command that leaves a record takes some 20 ms). Raises `Busy`, and `AuditFailed` where nothing can be
     written.
     """
 
@@ -63,6 +65,7 @@ class Trail:
         source: str | Source = "leadapron",
         *,
         segment_size: int = SEGMENT_SIZE,
+        patience: float = 5.0,
     ) -> None:
         self.home = home
         self.place = Place(home)
@@ -80,7 +83,7 @@ class Trail:
         self._closing = False
         try:
             private_directory(self.place.home)
-            self._lock = self._take_lock()
+            self._lock = self._take_lock(patience)
         except OSError as error:
             raise AuditFailed(f"cannot write the audit trail in {self.place.home}: {error.strerror}") from error
         try:
@@ -156,14 +159,19 @@ class Trail:
 
     # ---- opening ----------------------------------------------------------------------------------------------------
 
-    def _take_lock(self) -> int:
+    def _take_lock(self, patience: float) -> int:
         descriptor = os.open(self.place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise Busy("another process writes the audit trail; only one may") from None
-        return descriptor
+        end = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    os.close(descriptor)
+                    raise Busy("another process writes the audit trail; only one may") from None
+                time.sleep(0.02)
+            else:
+                return descriptor
 
     def _let_go(self) -> None:
         os.close(self._lock)
@@ -353,7 +361,7 @@ def note(
     """
     clock = clock or SystemClock()
     try:
-        trail = Trail(home, key, clock, source)
+        trail = Trail(home, key, clock, source, patience=0)
     except Busy:
         who = Source(source) if isinstance(source, str) else source
         inbox.leave(Place(home), key, message(event, who, clock.now()))
