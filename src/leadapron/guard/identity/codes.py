@@ -89,14 +89,14 @@ def parse(text: str) -> Code:
     return Code(host, port, octets[:SECRET], octets[SECRET:])
 
 
-def where(text: str) -> tuple[str, int]:
-    """``host:port`` or ``[IPv6]:port``. Raises `UsageError`."""
+def where(text: str, *, lowest: int = 1) -> tuple[str, int]:
+    """``host:port`` or ``[IPv6]:port``. Raises `UsageError`. A listener may ask for any port: ``lowest`` 0."""
     host, colon, digits = text.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     ipv6 = bare != host
     if not colon or not _HOST.fullmatch(bare) or (":" in bare) != ipv6 or not re.fullmatch(r"[0-9]{1,5}", digits):
         raise UsageError("a host with its port is expected: guard.example:2780, 192.0.2.7:2780 or [2001:db8::7]:2780")
-    if not 1 <= int(digits) <= 65535:
+    if not lowest <= int(digits) <= 65535:
         raise UsageError("ports go from 1 to 65535")
     return bare.lower(), int(digits)
 
