@@ -33,7 +33,7 @@ from leadapron.guard.gateway.edge.receipt import Receipt
 from leadapron.guard.gateway.edge.sealed import CHUNK, SealedReader
 from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import Failure
-from leadapron.kernel.files import private_directory, sync_directory, write_whole
+from leadapron.kernel.files import PRIVATE, private_directory, sync_directory, write_whole
 from leadapron.kernel.seal import Sealer, Unsealable
 
 WRITERS: Final = 4
@@ -81,7 +81,7 @@ class Queue:
     def _open(self) -> None:
         for directory in (self.home, self.incoming, self.waiting, self.refused):
             private_directory(directory)
-        self._lock = (self.home / "lock").open("ab")
+        self._lock = os.fdopen(os.open(self.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE), "rb")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
