@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "init": ("leadapron.cli.init:command", "Guard", "Set up a guard in front of the archive that is already there."),
     "check": ("leadapron.cli.check:command", "Guard", "Look at the guard and what is behind it as a stranger would."),
     "edge": ("leadapron.cli.edge:command", "Guard", "Stand beside a device without TLS and speak for it."),
+    "user": ("leadapron.cli.user:command", "Guard", "Say which people may come in, and with what."),
     "audit": ("leadapron.cli.audit:command", "Guard", "Look at the audit trail, check that it is whole, or export it."),
 }
 
