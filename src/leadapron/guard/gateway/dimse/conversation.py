@@ -14,6 +14,7 @@ swallowed. Until the answerer has ended it nothing further is passed to it, so n
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -111,6 +112,7 @@ class Conversation:
 
     def __init__(self, judge: Judge, now: float = 0.0) -> None:
         self.judge = judge
+        self.pdu: Callable[[], None] = judge.pdu  # asked so often that a call between would be felt
         self.now = now
         """The loop's clock; whoever feeds keeps it right."""
         self.outcome: Outcome | None = None
@@ -135,9 +137,6 @@ class Conversation:
         return tuple(operation for operation in self._open.values() if not operation.cut)
 
     # ---- what flows tell --------------------------------------------------------------------------------------------
-
-    def pdu(self) -> None:
-        self.judge.pdu()
 
     def command(self, flow: Flow, context: int, command: AnyCommand) -> Course:
         if flow is self.inward:

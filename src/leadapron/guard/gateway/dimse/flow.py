@@ -59,8 +59,10 @@ class Course(enum.Enum):
 class Listener(Protocol):
     """Whoever decides. Everything it raises comes out of ``feed``."""
 
-    def pdu(self) -> None:
-        """A P-DATA-TF begins. Raises where nothing more may pass."""
+    @property
+    def pdu(self) -> Callable[[], None]:
+        """Called when a P-DATA-TF begins. Raises where nothing more may pass."""
+        ...
 
     def command(self, flow: Flow, context: int, command: AnyCommand) -> Course:
         """A command set is whole. HOLD and HEAD only if it announces a data set."""
@@ -301,6 +303,9 @@ class Flow:
         self._context, self._control = context, control
         self._within, self._left = True, length - 2
         self._behind -= length + 4
+        self._fragments += 1
+        if self._fragments > MAX_FRAGMENTS and (command or self._course in (Course.HOLD, Course.HEAD)):
+            raise LimitExceeded(f"a command set, or an identifier, in more than {MAX_FRAGMENTS} fragments", at)
         if not command and self._course is Course.PASS:
             self._parts.append(_START.pack(_P_DATA, length + 4, length, context, control))
 
@@ -315,9 +320,6 @@ class Flow:
             raise LimitExceeded(f"a command set is longer than {MAX_COMMAND} octets")
         if not command and self._course is Course.HOLD and len(kept) + len(data) > MAX_HELD:
             raise LimitExceeded(f"an identifier is longer than {MAX_HELD} octets")
-        self._fragments += 1
-        if self._fragments > MAX_FRAGMENTS:
-            raise LimitExceeded(f"a command set, or an identifier, in more than {MAX_FRAGMENTS} pieces")
         kept += data
 
     def _note(self, data: memoryview) -> None:
@@ -386,5 +388,6 @@ class Flow:
             return course is Course.PASS
         self._context, self._message, self._course = context, command, course
         self._noting = self.note and course is Course.PASS
+        self._fragments = 0
         self._raw = raw if course in (Course.HOLD, Course.HEAD) else b""
         return course is Course.PASS

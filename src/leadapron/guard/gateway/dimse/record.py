@@ -39,8 +39,9 @@ class Transfer:
     def __init__(
         self, on_event: OnEvent, sender: Participant, receiver: Participant, requestor: Participant | None = None
     ) -> None:
+        self.requestor = requestor
         self._on_event = on_event
-        self._parties = sender, receiver, requestor
+        self._sender, self._receiver = sender, receiver
         self._studies: dict[str, Counter[str]] = {}
         self._failed = 0
 
@@ -52,8 +53,11 @@ class Transfer:
         if len(self._studies) >= MAX_STUDIES:
             self.close(None)
         self._studies[uid] = Counter()
-        sender, receiver, requestor = self._parties
-        self._on_event(BeginTransferring(sender=sender, receiver=receiver, requestor=requestor, studies=(Study(uid),)))
+        self._on_event(
+            BeginTransferring(
+                sender=self._sender, receiver=self._receiver, requestor=self.requestor, studies=(Study(uid),)
+            )
+        )
 
     def ended(self, study: str | None, sop_class: str, good: bool) -> None:
         """Its receiver has answered."""
@@ -72,12 +76,11 @@ class Transfer:
         )
         failures = f"{self._failed} objects were not taken" if self._failed else None
         why = "; ".join(filter(None, (reason, failures))) or None
-        sender, receiver, requestor = self._parties
         self._on_event(
             InstancesTransferred(
-                sender=sender,
-                receiver=receiver,
-                requestor=requestor,
+                sender=self._sender,
+                receiver=self._receiver,
+                requestor=self.requestor,
                 studies=studies,
                 outcome=Outcome.SUCCESS if why is None else Outcome.MINOR,
                 reason=why,
@@ -119,8 +122,8 @@ class Record:
     def broad(self, limit: int) -> None:
         self._alert(Alert.BROAD_QUERY, f"a query had more than {limit} answers and was cut short", Outcome.MINOR)
 
-    def bulk(self, studies: int, limit: int) -> None:
-        self._on_event(BulkAlarm(peer=self.peer, studies=studies, limit=limit, window_s=3600))
+    def bulk(self, studies: int, limit: int, who: Participant | None = None) -> None:
+        self._on_event(BulkAlarm(peer=who or self.peer, studies=studies, limit=limit, window_s=3600))
 
     def moved(self, studies: tuple[str, ...], destination: str, reason: str | None) -> None:
         """A C-MOVE is over; what went to a peer of ours is told by its own association, too."""
@@ -144,11 +147,9 @@ class Record:
         )
 
 
-def turned_away(
-    on_event: OnEvent, address: str, reason: str, *, ae: str | None = None, peer: str | None = None
-) -> None:
+def turned_away(on_event: OnEvent, address: str, reason: str, *, ae: str | None = None) -> None:
     """Somebody was not let in: one message, whatever it was."""
-    on_event(NodeAuthenticationFailed(address=address, reason=reason if peer is None else f"{peer}: {reason}", ae=ae))
+    on_event(NodeAuthenticationFailed(address=address, reason=reason, ae=ae))
 
 
 def failed(on_event: OnEvent, record: Record, reason: str) -> None:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from leadapron.guard.gateway.dimse.back import Back
 from leadapron.guard.gateway.dimse.front import Front, Second
 from leadapron.guard.gateway.dimse.judge import Registry, Ruling
 from leadapron.guard.gateway.dimse.leg import Pool
@@ -23,7 +24,7 @@ from leadapron.guard.identity.contexts import refusal
 from leadapron.guard.policy.decide import Policy
 from leadapron.guard.settings import Guard
 from leadapron.kernel.clock import Clock, SystemClock
-from leadapron.kernel.errors import LimitExceeded
+from leadapron.kernel.errors import Failure, LimitExceeded
 from leadapron.wire.aio.server import Server, ServerLimits, listen
 
 GRACE_S = 10.0
@@ -42,8 +43,8 @@ class Contexts(Struct, frozen=True):
 class GuardServer:
     """What listens. ``address`` is where peers connect."""
 
-    def __init__(self, doors: tuple[Server, ...], grace: float) -> None:
-        self._doors, self._grace = doors, grace
+    def __init__(self, doors: tuple[Server, ...]) -> None:
+        self._doors = doors
 
     @property
     def address(self) -> tuple[str, int]:
@@ -100,7 +101,29 @@ async def serve_guard(
         limits=ServerLimits(limits.connections, limits.per_address),
         grace=grace,
     )
-    guard = GuardServer((await outer,), grace)
+    doors = [await outer]
+    if settings.archive.back is not None:
+        if tls.peers is None:
+            raise Failure("what the archive delivers goes to peers over TLS: a context for them is needed")
+        host, port = place(settings.archive.back)
+        back = Back(settings, ruling, tls.peers, on_event, pool)
+        try:
+            doors.append(
+                await listen(
+                    host,
+                    port,
+                    back.attend,
+                    refused=refused,
+                    tls=tls.back,
+                    timeouts=timeouts_of(limits),
+                    limits=ServerLimits(limits.connections, limits.per_address),
+                    grace=grace,
+                )
+            )
+        except Failure:
+            await doors[0].close()
+            raise
+    guard = GuardServer(tuple(doors))
     try:
         yield guard
     finally:
