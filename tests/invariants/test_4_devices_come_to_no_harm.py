@@ -146,7 +146,9 @@ def test_the_load_in_the_record_is_what_the_device_saw(visits: Visits) -> None:
             asked = [name for one in seen for name, _, _ in one.messages() if name != "C-CANCEL-RQ"]
             assert record.load.connections == len(seen), kind
             assert record.load.associations == sum(one.accepted for one in seen), kind
-            assert record.load.requests == len(asked), kind
+            # A request that crosses the server's own abort was sent, and is lost in the reset that follows.
+            lost = range(len(seen) + 1) if kind == "abort-mid-find" else (0,)
+            assert record.load.requests - len(asked) in lost, kind
 
 
 def test_we_say_who_we_are(visits: Visits) -> None:

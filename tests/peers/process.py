@@ -109,8 +109,11 @@ def listening(port: int) -> bool:
     return True
 
 
-def launch(peer: Peer, command: Sequence[str], *, port: int | None = None, log: str = "peer") -> Peer:
-    """Starts ``command`` for ``peer`` and waits until ``port`` (the peer's own by default) accepts connections."""
+def launch(
+    peer: Peer, command: Sequence[str], *, port: int | None = None, log: str = "peer", also: Sequence[int] = ()
+) -> Peer:
+    """Starts ``command`` for ``peer`` and waits until ``port`` (the peer's own by default) accepts connections, and all
+    of ``also``."""
     awaited = peer.port if port is None else port
     with (peer.home / f"{log}.log").open("wb") as output:
         process = subprocess.Popen(
@@ -123,7 +126,7 @@ def launch(peer: Peer, command: Sequence[str], *, port: int | None = None, log: 
         )
     peer.processes.append(process)
     end = time.monotonic() + READY_S
-    while not listening(awaited):
+    while not all(map(listening, (awaited, *also))):
         if process.poll() is not None or time.monotonic() > end:
             peer.stop()
             pytest.fail(f"{peer.name} did not start on port {awaited}:\n{peer.log()[-2000:]}")

@@ -65,7 +65,7 @@ def start_orthanc(
     (home / "orthanc.json").write_text(json.dumps(configuration, indent=1))
     peer = Peer("Orthanc", configuration["DicomAet"], configuration["DicomPort"], home, tls=tls is not None)
     peer.http_port = configuration["HttpPort"]
-    launch(peer, [program("Orthanc"), "--verbose", str(home / "orthanc.json")])
+    launch(peer, [program("Orthanc"), "--verbose", str(home / "orthanc.json")], also=(peer.http_port,))
     return peer
 
 

@@ -64,7 +64,7 @@ def mend(peer: Peer, *fragments: dict[str, Any]) -> None:
         settings = merge(settings, fragment)
     configuration.write_text(json.dumps(settings))
     peer.stop()
-    launch(peer, [program("Orthanc"), "--verbose", str(configuration)])
+    launch(peer, [program("Orthanc"), "--verbose", str(configuration)], also=(peer.http_port,))
 
 
 def look(peer: Peer, **options: Any) -> Judgement:

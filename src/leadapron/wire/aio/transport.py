@@ -261,7 +261,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer.clear()
         self._discarded = (self._discarded or 0) + octets
         if self._discarded > MAX_DISCARDED:
-            self.abort()
+            self._pause_reading()  # a reset now could overtake our last word; the linger's end will do
 
     def _pause_reading(self) -> None:
         if not self._reading_paused and self._transport is not None and not self._transport.is_closing():
