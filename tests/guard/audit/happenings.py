@@ -33,7 +33,6 @@ participants = st.builds(Participant, texts, maybe, st.none() | addresses | text
 uids = st.from_regex(r"1\.2(\.[1-9][0-9]{0,6}){1,6}", fullmatch=True) | texts
 studies = st.lists(
     st.builds(Study, uids, st.lists(st.builds(SopClass, uids, st.integers(-5, 10**9)), max_size=3).map(tuple), maybe),
-    min_size=1,
     max_size=3,
 ).map(tuple)
 patients = st.builds(Patient, texts, maybe)
@@ -77,7 +76,7 @@ EVENTS: dict[type, st.SearchStrategy[events.Event]] = {
         receivers=st.lists(participants, max_size=2).map(tuple),
         by_receiver=st.booleans(),
         media=st.sampled_from(Media),
-        studies=studies | st.just(()),
+        studies=studies,
         patients=st.lists(patients, max_size=2).map(tuple),
     ),
     events.NetworkEntry: st.builds(events.NetworkEntry, **shared, node=participants, attached=st.booleans()),

@@ -18,7 +18,7 @@ from msgspec import Struct
 from leadapron.guard.audit import codes
 from leadapron.guard.audit.chain import Chain, Record
 from leadapron.guard.audit.codes import BY_EVENT_CODE, Outcome
-from leadapron.guard.audit.message import AE_PREFIX, ALERT_DESCRIPTION, TRANSFER_SYNTAX, UNKNOWN_PATIENT, WITHHELD
+from leadapron.guard.audit.message import AE_PREFIX, ALERT_DESCRIPTION, TRANSFER_SYNTAX, UNKNOWN, WITHHELD
 from leadapron.guard.audit.text import LONG, clean
 
 _OBJECT: Final = "ParticipantObjectIdentification"
@@ -133,7 +133,7 @@ def message_without_identifiers(text: str) -> str:
         if query is not None:
             query.tag, query.text = "ParticipantObjectName", WITHHELD
         if kind == "patient":
-            if element.get("ParticipantObjectID") != UNKNOWN_PATIENT:
+            if element.get("ParticipantObjectID") != UNKNOWN:
                 element.set("ParticipantObjectID", WITHHELD)
             name = element.find("ParticipantObjectName")
             if name is not None:
@@ -143,7 +143,7 @@ def message_without_identifiers(text: str) -> str:
 
 def _bare(thing: Thing) -> Thing:
     if thing.kind == "patient":
-        return Thing("patient", UNKNOWN_PATIENT if thing.id == UNKNOWN_PATIENT else WITHHELD, None)
+        return Thing("patient", UNKNOWN if thing.id == UNKNOWN else WITHHELD, None)
     if thing.query is not None:
         return msgspec.structs.replace(thing, query=None)
     return thing

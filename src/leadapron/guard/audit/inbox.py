@@ -22,7 +22,7 @@ from typing import Final
 
 from leadapron.guard.audit.chain import MAX_MESSAGE
 from leadapron.guard.audit.place import AuditFailed, Place
-from leadapron.kernel.files import private_directory, write_whole
+from leadapron.kernel.files import private_directory, sync_directory, write_whole
 from leadapron.kernel.seal import Sealer, Unsealable
 
 PURPOSE: Final = "audit inbox"
@@ -36,7 +36,9 @@ def leave(place: Place, key: bytes, text: bytes) -> None:
     """Leave a message for the writer; on return it is on stable storage. Raises `AuditFailed`."""
     name = f"{time.time_ns():020d}-{secrets.token_hex(8)}{SUFFIX}"
     try:
-        private_directory(place.inbox)
+        if not place.inbox.is_dir():
+            private_directory(place.inbox)
+            sync_directory(place.home)
         write_whole(place.inbox / name, Sealer(key, PURPOSE).seal(text, name.encode()))
     except OSError as error:
         raise AuditFailed(f"cannot leave a record for the audit trail: {error.strerror}") from error

@@ -5,7 +5,7 @@ through a tree: a message is made for every operation that passes the guard, and
 that came from outside goes through `escape`; codes are our own constants.
 
 Three things A.5 leaves open, decided here. A study's mandatory name says ``Study``. A patient object is mandatory in
-A.5.3.3, 6, 7 and 8, so where the patient is not known its ID is ``unknown``; a name that is not given is ``withheld``.
+A.5.3.3, 6, 7 and 8, as is a study, so what is not known has the ID ``unknown``; a name not given is ``withheld``.
 What exceeds a bound (`MAX_STUDIES`, `MAX_QUERY`) is cut, and a ParticipantObjectDetail says by how much.
 """
 
@@ -28,7 +28,7 @@ from leadapron.guard.audit.text import LONG, escape
 MAX_STUDIES: Final = 5_000
 MAX_QUERY: Final = 1 << 20
 MAX_PARTICIPANTS: Final = 20
-UNKNOWN_PATIENT: Final = "unknown"
+UNKNOWN: Final = "unknown"
 WITHHELD: Final = "withheld"
 LOG_NAME: Final = "Security Audit Log"  # A.5.3.2
 TRANSFER_SYNTAX: Final = "TransferSyntax"  # A.5.3.10
@@ -150,6 +150,9 @@ def _object(
     )
 
 
+_NO_STUDY: Final = (Study(UNKNOWN),)
+
+
 def _studies(studies: tuple[Study, ...]) -> Iterator[str]:
     """Studies: system object (2), report (3). What is left out is told at the last one."""
     left = len(studies) - MAX_STUDIES
@@ -174,8 +177,8 @@ def _studies(studies: tuple[Study, ...]) -> Iterator[str]:
 def _patient(patient: Patient | None) -> str:
     """The patient: person (1), patient (1)."""
     if patient is None:
-        patient = Patient(UNKNOWN_PATIENT)
-    return _object(patient.id or UNKNOWN_PATIENT, "1", "1", codes.PATIENT_NUMBER, name=patient.name or WITHHELD)
+        patient = Patient(UNKNOWN)
+    return _object(patient.id or UNKNOWN, "1", "1", codes.PATIENT_NUMBER, name=patient.name or WITHHELD)
 
 
 _END: Final = "</AuditMessage>"
@@ -214,7 +217,7 @@ def _transfer(
     if e.requestor is not None and e.requestor not in (e.sender, e.receiver):
         yield _participant(e.requestor, True)
     yield _source(source)
-    yield from _studies(e.studies)
+    yield from _studies(e.studies or _NO_STUDY)
     yield _patient(e.patient) + _END
 
 
@@ -226,7 +229,7 @@ def _accessed(e: events.InstancesAccessed | events.StudyDeleted, source: Source,
     for index, who in enumerate(e.who[:2] or (source.participant(),)):
         yield _participant(who, index == 0)
     yield _source(source)
-    yield from _studies(e.studies)
+    yield from _studies(e.studies or _NO_STUDY)
     yield _patient(e.patient) + _END
 
 

@@ -37,7 +37,7 @@ from leadapron.guard.audit.recover import recover
 from leadapron.guard.audit.segment import Segment
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import Failure
-from leadapron.kernel.files import private_directory, write_whole
+from leadapron.kernel.files import private_directory, sync_directory, write_whole
 
 SEGMENT_SIZE: Final = 64 << 20
 FLUSH_S: Final = 0.5
@@ -106,6 +106,12 @@ class Trail:
         """
         text = message(event, self.source, self._clock.now())
         return self._record(text, urgent=durable or isinstance(event, ALERTS), durable=durable)
+
+    def tell(self, event: Event) -> None:
+        """Record it if that is possible: for callers that refuse service while the trail is not `healthy`, and cannot
+        do anything about it here."""
+        with contextlib.suppress(AuditFailed):
+            self.record(event)
 
     @property
     def healthy(self) -> bool:
@@ -181,6 +187,7 @@ class Trail:
         for left in place.home.glob(".*"):
             left.unlink()  # a head that was not finished
         if not place.exists():
+            sync_directory(self.home)
             self._move_head(chain.start)
         end = recover(place, chain)
         if end.new_segment:
