@@ -53,6 +53,7 @@ async def test_nothing_less_opens(house: House) -> None:
         ("nobody", PASSWORD, house.code()),
         ("", PASSWORD, house.code()),
         ("\x1b[31m" + "x" * 5000, "\ud800" * 5000, TotpCode("\0" * 5000)),
+        ("\ud800\0", PASSWORD, RecoveryCode("\ud800\0")),
     ]:
         house.events.clear()
         refused(await house.people.login(name, password, factor, "198.51.100.7"))
@@ -207,6 +208,14 @@ def test_nothing_readable_is_in_the_files(house: House) -> None:
         assert secret.encode() not in held, secret
     for file in house.home.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
+
+
+async def test_no_record_shows_a_secret(house: House) -> None:
+    done = await house.enter()
+    assert isinstance(done, LoggedIn) and done.session_token not in repr(done)
+    assert house.digits() not in repr(house.code()) and repr(house.code()) == "<TotpCode>"
+    begun = await house.people.enrol(house.people.manage.invite(house.name, "test"), "", PASSWORD, HERE)
+    assert repr(begun) == "<Begun>"
 
 
 def test_another_key_opens_nothing(house: House) -> None:

@@ -295,6 +295,8 @@ async def test_the_liar_can_tell_the_truth(present: House, liar: Liar) -> None:
         {"sub": None},
         {"email": None},
         {"email": ["roentgen@praxis.example"]},
+        {"email": "\ud800"},
+        {"email": "x" * 1000},
         {"email_verified": None},
         {"email_verified": "true"},
         {"email_verified": False},

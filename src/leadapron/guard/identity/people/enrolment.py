@@ -11,7 +11,7 @@ from leadapron.guard.identity.people import totp
 from leadapron.guard.identity.people.accounts import Accounts
 from leadapron.guard.identity.people.factors import Factors
 from leadapron.guard.identity.people.invitations import Invitation, Invitations, Ticket
-from leadapron.guard.identity.people.model import checked_name
+from leadapron.guard.identity.people.model import Quiet, checked_name
 from leadapron.guard.identity.people.passkeys import Passkeys, Registered
 from leadapron.guard.identity.people.passwords import check_new
 from leadapron.guard.identity.people.store import Store
@@ -19,7 +19,7 @@ from leadapron.guard.identity.people.store import Store
 NO_CODE = "the code is none that is open"
 
 
-class Begun(Struct, frozen=True, kw_only=True):
+class Begun(Quiet, frozen=True, kw_only=True):
     """First step done. ``ticket`` is for the second; ``secret`` and ``uri`` for an authenticator app, to show once;
     ``passkey``: options for ``navigator.credentials.create()`` as JSON and their challenge, where there is a
     site."""
@@ -31,7 +31,7 @@ class Begun(Struct, frozen=True, kw_only=True):
     passkey: tuple[str, str] | None
 
 
-class Enrolled(Struct, frozen=True, kw_only=True):
+class Enrolled(Quiet, frozen=True, kw_only=True):
     """``recovery_codes`` are shown this once; empty where unused ones are left."""
 
     name: str

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from leadapron.guard.identity.people import totp
 from leadapron.guard.identity.people.codes import code, typed
-from leadapron.guard.identity.people.model import Factor, PasskeyProof, RecoveryCode, TotpCode, name_key
+from leadapron.guard.identity.people.model import Factor, PasskeyProof, Quiet, RecoveryCode, TotpCode, name_key
 from leadapron.guard.identity.people.passkeys import LASTS_S, Passkeys, Registered
 from leadapron.guard.identity.people.store import Store
 from leadapron.guard.identity.people.tables import factors, recovery, spent
@@ -23,7 +23,7 @@ RECOVERY_CODES: Final = 10
 MOST_FACTORS: Final = 16
 
 
-class TotpFactor(Struct, frozen=True):
+class TotpFactor(Quiet, frozen=True):
     id: int
     secret: str
     step: int

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from leadapron.guard.identity.people import codes
 from leadapron.guard.identity.people.accounts import Accounts, decoded, encoded
-from leadapron.guard.identity.people.model import checked_name, checked_permissions, shown
+from leadapron.guard.identity.people.model import Quiet, checked_name, checked_permissions, shown
 from leadapron.guard.identity.people.store import Store
 from leadapron.guard.identity.people.tables import invitations
 from leadapron.kernel.errors import UsageError
@@ -48,7 +48,7 @@ class Invitation(Struct, frozen=True, kw_only=True):
     ends_at: int
 
 
-class Ticket(Struct, frozen=True, kw_only=True):
+class Ticket(Quiet, frozen=True, kw_only=True):
     """What is going to be. ``hashed``: the password's, None where it stays; ``person``: id, also of one to be made."""
 
     invitation: int

@@ -20,7 +20,7 @@ from leadapron.guard.identity.people.accounts import Account, Accounts
 from leadapron.guard.identity.people.devices import Devices
 from leadapron.guard.identity.people.factors import Factors, Held, Proof
 from leadapron.guard.identity.people.gate import Busy, Gate
-from leadapron.guard.identity.people.model import Factor, LoggedIn, LoginRefused, Person, name_key
+from leadapron.guard.identity.people.model import Factor, LoggedIn, LoginRefused, Person, Quiet, name_key
 from leadapron.guard.identity.people.network import Network, network_of
 from leadapron.guard.identity.people.passwords import Hasher
 from leadapron.guard.identity.people.sessions import Sessions
@@ -30,7 +30,7 @@ from leadapron.guard.identity.people.throttle import Attempt, Throttle, Wait
 BUSY: Final = "too many are logging in at this moment"
 
 
-class _Seen(Struct, frozen=True):
+class _Seen(Quiet, frozen=True):
     """What the database says of who tries: ``account`` None for nobody of that name, or somebody without a password."""
 
     account: Account | None
@@ -40,7 +40,7 @@ class _Seen(Struct, frozen=True):
     known_place: bool
 
 
-class Verified(Struct, frozen=True):
+class Verified(Quiet, frozen=True):
     """Password and factor were right; the factor is still to be used up."""
 
     account: Account
@@ -157,15 +157,18 @@ class Login:
         return LoggedIn(session_token=token, person=person, device=self._devices.cookie(account))
 
     def _see(self, name: str, device: str | None, network: Network) -> _Seen:
+        """What is looked up is looked up for nobody too, so that it takes as long."""
         with self._store.read() as connection:
-            account = self._accounts.find(connection, name)
-            hashed = None if account is None else self._accounts.password(connection, account.id)
-            if account is None or hashed is None:
-                return _Seen(None, self._hasher.dummy, self._factors.held(connection, None), None, False)
-            return _Seen(
-                account,
-                hashed,
-                self._factors.held(connection, account.id),
-                self._devices.recognise(account, device),
-                self._accounts.known_place(connection, account.id, network),
-            )
+            found = self._accounts.find(connection, name)
+            person = "" if found is None else found.id
+            hashed = self._accounts.password(connection, person)
+            known_place = self._accounts.known_place(connection, person, network)
+            account = None if hashed is None else found
+            held = self._factors.held(connection, None if account is None else account.id)
+        return _Seen(
+            account,
+            self._hasher.dummy if hashed is None else hashed,
+            held,
+            self._devices.recognise(account, device),
+            known_place,
+        )

@@ -25,6 +25,13 @@ LONGEST_TEXT: Final = 500
 _PERMISSION: Final = re.compile(r"[a-z]{1,16}:[a-z]{1,16}")
 
 
+class Quiet(Struct, frozen=True):
+    """A record with a secret in it, which no traceback and no log shows."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
 class Person(Struct, frozen=True, kw_only=True):
     """Who is behind a session. ``how``: the factors shown (``password+totp``, ``oidc``, ``emergency`` …); ``session``:
     its number, for the list of sessions; ``emergency``: what is being done under break-glass, else None."""
@@ -52,7 +59,7 @@ class TokenIdentity(Struct, frozen=True, kw_only=True):
         return permission in self.permissions
 
 
-class LoggedIn(Struct, frozen=True, kw_only=True):
+class LoggedIn(Quiet, frozen=True, kw_only=True):
     """``session_token`` and ``device`` (None: leave the old one) belong in cookies and nowhere else."""
 
     session_token: str
@@ -67,19 +74,19 @@ class LoginRefused(Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
 
 
-class TotpCode(Struct, frozen=True):
+class TotpCode(Quiet, frozen=True):
     """Six digits from an authenticator (RFC 6238)."""
 
     code: str
 
 
-class RecoveryCode(Struct, frozen=True):
+class RecoveryCode(Quiet, frozen=True):
     """One of the codes that were printed when the factor was set up."""
 
     code: str
 
 
-class PasskeyProof(Struct, frozen=True):
+class PasskeyProof(Quiet, frozen=True):
     """What ``navigator.credentials.get()`` gave, as JSON text, and the challenge that it answers."""
 
     response: str
@@ -134,7 +141,8 @@ def shown(text: str, longest: int = LONGEST_NAME) -> str:
 
 def name_key(name: str) -> str:
     """What makes two spellings the same person: RFC 8265 §3.3, compatibility forms and case fall away."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name[: 4 * LONGEST_NAME]).casefold())
+    text = name[: 4 * LONGEST_NAME].encode("utf-8", "replace").decode()  # no lone surrogates: SQLite takes none
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def checked_name(name: str) -> str:

@@ -25,6 +25,7 @@ from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from msgspec import Struct
 
+from leadapron.guard.identity.people.model import Quiet
 from leadapron.guard.identity.people.provider import Provider, Unusable
 from leadapron.guard.identity.people.store import Store
 
@@ -34,10 +35,11 @@ LASTS_S: Final = 600
 LEEWAY_S: Final = 60
 OLDEST_S: Final = 600
 LONGEST_TOKEN: Final = 32_768
+LONGEST_CLAIM: Final = 255
 _LONGEST_ANSWER: Final = 4096
 
 
-class Client(Struct, frozen=True, kw_only=True):
+class Client(Quiet, frozen=True, kw_only=True):
     """What the provider knows us by. ``redirect``: the full address of our callback; ``claim``: names who it is."""
 
     client_id: str
@@ -47,7 +49,7 @@ class Client(Struct, frozen=True, kw_only=True):
     acr: str | None = None
 
 
-class Begun(Struct, frozen=True):
+class Begun(Quiet, frozen=True):
     """Where to send the browser, and what to put in a cookie (``requests.OIDC_COOKIE``) before."""
 
     url: str
@@ -154,7 +156,7 @@ class Oidc:
 
     def _who(self, claims: Mapping[str, Any], cookie: str) -> Shown | str:
         value = claims.get(self._client.claim)
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not 0 < len(value) <= LONGEST_CLAIM or not value.isprintable():
             return "the ID token does not say who it is"
         if self._client.claim == "email" and claims.get("email_verified") is not True:
             return "the provider has not verified the e-mail address"

@@ -1,8 +1,9 @@
 """The door for people: what the gateway and the command line use.
 
 Everything that waits for argon2 or the disk is a coroutine, to be called from one event loop; what only reads a few
-rows (a session, a token, for each request) is a plain call of some 0.2 ms. Each outcome is told to ``on_event``, once;
-without one (the command line) events wait in the database until the process that writes the audit trail calls `sweep`.
+rows (a session, a token, for each request) is a plain call of some 0.3 ms. Each outcome is told to ``on_event``, once,
+from whatever thread it happens in; without one (the command line) events wait in the database until the process that
+writes the audit trail calls `sweep`. A process that strangers can reach must give one.
 """
 
 from __future__ import annotations
