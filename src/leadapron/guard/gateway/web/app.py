@@ -53,10 +53,12 @@ def build_app(
     healthy: Callable[[], bool] = lambda: True,
     doorkeeper: Doorkeeper | None = None,
     max_results: int = MAX_RESULTS,
+    public: str | None = None,
 ) -> WebApp:
     """The web side for ``settings``. ``people`` tells its own events (log in, log out, sessions that end); ``on_event``
     gets those of the front door and the proxy. ``meter``: shared with DIMSE where retrievals of both shall count
     together. ``healthy``: whether the audit trail can record; while it can't, nothing reaches the archive.
+    ``public``: the guard's address for clients (``https://pacs.example``) where it is not the one they call.
 
     Raises UsageError where the settings have no web part or no web archive.
     """
@@ -83,5 +85,6 @@ def build_app(
         reporter=reporter,
         strangers=Strangers(clock),
         healthy=healthy,
+        public=public,
     )
     return WebApp(front, inside)

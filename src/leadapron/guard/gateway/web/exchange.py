@@ -43,6 +43,7 @@ WORDS: Final = {
     415: "Unsupported media type",
     421: "Misdirected request",
     429: "Too many requests",
+    431: "Request header fields too large",
     500: "Internal error",
     502: "The archive gave no usable answer",
     503: "Busy",
@@ -93,11 +94,21 @@ class Exchange:
         self.raw_query = bytes(scope.get("query_string") or b"")
         client = scope.get("client")
         self.address = str(client[0]) if client else ""
+        server = scope.get("server")
+        self.port = int(server[1]) if server and server[1] else 443
+        """Where we listen."""
         self.started = False
         self.received = Pace()
         self.sent = Pace()
         self._complete = False
         self._ended = False
+
+    def check_head(self, most: int, fields: int) -> None:
+        """Raises `Refused` (431) for a head with too many octets or fields: h11 bounds only what comes in parts."""
+        headers = self._scope["headers"]
+        octets = len(self.raw_path) + len(self.raw_query) + sum(len(key) + len(value) for key, value in headers)
+        if octets > most or len(headers) > fields:
+            raise Refused(431, "the head is above the bound")
 
     def header(self, name: str) -> str | None:
         """The one value of a header. `Malformed` where it stands there twice: two readers may choose differently."""
@@ -220,7 +231,7 @@ class Exchange:
         else:
             content = b""
             own.append((b"content-length", b"0")) if status == 303 else None
-        if status in (408, 413):  # what is left of the body is not read
+        if status in (408, 413, 431):  # what is left of the body is not read
             own.append((b"connection", b"close"))
         await self.start(status, own)
         await self.write(content, more=False)

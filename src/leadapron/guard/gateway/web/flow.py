@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Protocol
 
-from leadapron.guard.gateway.preamble import Preamble, PreambleFilter
+from leadapron.guard.gateway.preamble import HEAD, NotPart10, Preamble, PreambleFilter
 from leadapron.guard.gateway.web.exchange import Exchange, Refused
 from leadapron.guard.gateway.web.related import Related, boundary_of, media_type
 from leadapron.guard.gateway.web.rewrite import Addresses, JsonAddresses
@@ -101,6 +101,8 @@ async def upload(exchange: Exchange, body: Body, most: int, max_results: int) ->
                 raise Refused(415, "an upload that is no DICOM file")
             made = Upload({"Content-Type": "application/dicom"}, None)
             made.filter = PreambleFilter(strict=True)
+            if length is not None and length < HEAD:  # else all of it would be sent before it is looked at
+                raise Refused(400, str(NotPart10()))
             if length is not None:  # the filter changes no length
                 made.headers["Content-Length"] = str(length)
     except ProtocolError as error:

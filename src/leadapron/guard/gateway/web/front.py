@@ -27,10 +27,13 @@ from leadapron.guard.gateway.web.target import Malformed, Target, parse
 from leadapron.guard.identity.people.requests import SESSION_COOKIE, forged
 
 MAX_FORM: Final = 64 * 1024
+MAX_HEAD: Final = 16 * 1024
+MAX_FIELDS: Final = 100
 
 _HOST: Final = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?"
 )
+_PORT: Final = re.compile(r":[0-9]+$")
 _BEARER: Final = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,512})")
 
 _log: Final = logging.getLogger(__name__)
@@ -40,7 +43,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Front:
-    """The ASGI application. ``pages`` serves ``/guard``; ``hosts``: names that we are asked by, empty means any."""
+    """The ASGI application. ``pages`` serves ``/guard``; ``hosts``: names that we are asked by, empty means any;
+    ``public``: our address for clients, None: as they call us."""
 
     def __init__(
         self,
@@ -52,9 +56,10 @@ class Front:
         reporter: Reporter,
         strangers: Strangers,
         healthy: Callable[[], bool],
+        public: str | None = None,
     ) -> None:
         self._doorkeeper, self._proxy, self._pages, self._hosts = doorkeeper, proxy, pages, hosts
-        self._reporter, self._strangers, self._healthy = reporter, strangers, healthy
+        self._reporter, self._strangers, self._healthy, self._public = reporter, strangers, healthy, public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,6 +68,7 @@ class Front:
         who: Who | Nobody = Nobody("not looked at")
         try:
             try:
+                exchange.check_head(MAX_HEAD, MAX_FIELDS)
                 base = self._base(exchange)
                 target = parse(exchange.raw_path, exchange.raw_query)
                 if target.segments == ("",):
@@ -79,7 +85,7 @@ class Front:
                     self._own_doing(exchange, base)
                 if not self._healthy():
                     raise Refused(503, TOLD)  # what cannot be recorded must not happen
-                await self._proxy.carry(exchange, who, target, base)
+                await self._proxy.carry(exchange, who, target, self._outside(exchange, who, base))
             except Malformed as error:
                 raise Refused(400, str(error)) from None
         except Refused as refused:
@@ -102,6 +108,15 @@ class Front:
         if self._hosts and match[1].strip("[]").lower() not in self._hosts:
             raise Refused(421, "asked for a host that is not ours")
         return f"https://{host.lower()}"
+
+    def _outside(self, exchange: Exchange, who: Who, base: str) -> str:
+        """Our address for use in answers: the configured one, else as we were called. Programs (dicomweb-client is one)
+        leave the port out of ``Host`` though RFC 9110 §7.2 wants it; browsers don't."""
+        if self._public is not None:
+            return self._public
+        if who.how == "token" and exchange.port != 443 and not _PORT.search(base):
+            return f"{base}:{exchange.port}"
+        return base
 
     def _identify(self, exchange: Exchange) -> Who | Nobody:
         """Whoever proved who they are: by token if there is an Authorization header, else by session."""

@@ -74,7 +74,7 @@ class Inside:
         if self._authorization is not None:
             sent["Authorization"] = self._authorization
         request = httpx2.Request(method, address, headers=sent, content=content, extensions={"timeout": self._timeout})
-        if str(request.url) != address:
+        if request.url.raw_path != self._path(address):
             raise Refused(400, "the address would not go inside as it was written")
         try:
             response = await self._transport.handle_async_request(request)
@@ -86,6 +86,11 @@ class Inside:
             raise Refused(502, f"the archive cannot be reached: {type(error).__name__}") from None
         response.request = request
         return response
+
+    @staticmethod
+    def _path(address: str) -> bytes:
+        """Path and query as they must stand in the request line."""
+        return b"/" + address.split("/", 3)[3].encode("ascii")
 
     async def close(self) -> None:
         await self._transport.aclose()

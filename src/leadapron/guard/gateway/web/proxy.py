@@ -98,7 +98,7 @@ class Proxy:
                 self._reporter.bulk(exchange, who, match, path, studies, self._meter.limit)
                 raise Refused(429, TOLD, (b"retry-after", b"600"))
             made = await upload(exchange, match.route.body, self._limits.max_request, self._limits.max_results)
-            done = await self._exchange(exchange, match, path, asked, made, studies, outside)
+            done, last = await self._exchange(exchange, match, path, asked, made, studies, outside)
         except Refused as refused:
             if refused.reason != TOLD:
                 self._reporter.failed(exchange, who, match, path, studies, f"{refused.status}: {refused.reason}")
@@ -106,7 +106,12 @@ class Proxy:
         except (Gone, asyncio.CancelledError):
             self._reporter.failed(exchange, who, match, path, studies, "it broke off")
             raise
+        # What the client takes for done is in the trail by then: the last octets wait for it.
         self._reporter.done(exchange, who, match, path, done)
+        if last is None:
+            await exchange.answer(done.status)
+        else:
+            await exchange.write(last, more=False)
 
     async def _exchange(
         self,
@@ -117,8 +122,8 @@ class Proxy:
         made: Upload,
         studies: tuple[str, ...],
         outside: str,
-    ) -> Done:
-        """Says it to the archive and hands the answer on."""
+    ) -> tuple[Done, bytes | None]:
+        """Says it to the archive and hands the answer on but for its last octets; None: nothing of it was."""
         route = match.route
         address = self._inside.address(route.kind, path)
         try:
@@ -128,20 +133,20 @@ class Proxy:
         try:
             if response.status_code >= 300 and not _speaks(response, route.answer, exchange.method):
                 status = response.status_code if response.status_code in PASSED else 502
-                await exchange.answer(status)
-                return Done(status, studies, made.parts, made.zeroed)
-            noted, zeroed = await self._hand_on(exchange, match, response, outside)
+                return Done(status, studies, made.parts, made.zeroed), None
+            last, noted, zeroed = await self._hand_on(exchange, match, response, outside)
         finally:
             with contextlib.suppress(httpx2.HTTPError):
                 await response.aclose()
         if route.event is Event.IMPORT and response.status_code < 300:
             studies = await self._stored(route.kind, noted) or studies
-        return Done(response.status_code, studies, made.parts, made.zeroed, zeroed)
+        return Done(response.status_code, studies, made.parts, made.zeroed, zeroed), last
 
     async def _hand_on(
         self, exchange: Exchange, match: Match, response: httpx2.Response, outside: str
-    ) -> tuple[bytes, int]:
-        """The answer, through its filter: the begin of what was said about a store, and how many preambles were zeroed.
+    ) -> tuple[bytes, bytes, int]:
+        """The answer, through its filter: its last octets, which are still to be sent, the begin of what was said
+        about a store, and how many preambles were zeroed.
 
         Raises `Refused` if the answer can't be given, `Gone` if it breaks off.
         """
@@ -167,7 +172,7 @@ class Proxy:
             headers.append((b"warning", warning[:200].encode("ascii")))  # PS3.18 §8.3.4.4: there are more results
         await exchange.start(response.status_code, headers)
         watch = asyncio.create_task(_until_left(exchange, response))
-        noted, octets = bytearray(), 0
+        noted, octets, last = bytearray(), 0, b""
         try:
             async for piece in response.aiter_raw(PIECE):
                 octets += len(piece)
@@ -176,13 +181,15 @@ class Proxy:
                 if route.event is Event.IMPORT and len(noted) < MAX_NOTED:
                     noted += piece
                 if out := down.filter.feed(piece):
-                    await exchange.write(out)
-            await exchange.write(down.filter.finish(), more=False)
+                    if last:
+                        await exchange.write(last)
+                    last = out
+            last += down.filter.finish()
         except (httpx2.HTTPError, httpx2.StreamError, ProtocolError):
             raise Gone from None  # there is no other way to say that the rest is missing
         finally:
             watch.cancel()
-        return bytes(noted), down.zeroed
+        return last, bytes(noted), down.zeroed
 
     async def _stored(self, kind: Kind, noted: bytes) -> tuple[str, ...]:
         """Which studies an upload went to, as the archive's answer tells."""

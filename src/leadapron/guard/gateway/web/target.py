@@ -124,7 +124,7 @@ def _query_text(part: str) -> str:
 def write(segments: tuple[str, ...], query: tuple[tuple[str, str], ...] = ()) -> str:
     """Path and query as they go inside."""
     path = "/" + "/".join(quote(segment, safe=",") for segment in segments)
-    pairs = "&".join(f"{quote(key, safe='')}={quote(value, safe=',.*:-')}" for key, value in query)
+    pairs = "&".join(f"{quote(key, safe='')}={quote(value, safe=',.*:-/')}" for key, value in query)
     return f"{path}?{pairs}" if pairs else path
 
 
