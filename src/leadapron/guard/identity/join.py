@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -38,15 +38,18 @@ from leadapron.kernel.files import private_directory, write_whole
 GUARD_FILE: Final = "guard.txt"
 """Where the guard is that we joined, ``host:port``: for renewals."""
 WAIT_S: Final = 30.0
+EARLY: Final = timedelta(days=60)
+"""How long before its end a certificate is renewed; one of short life in its last third."""
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) ")
 
 
 class Joined(Struct, frozen=True):
-    """What a directory of `join` holds. ``guard``: where it renews, None if that is not known."""
+    """What a directory of `join` holds. ``renew_at``: from when on to renew; ``guard``: where, None if not known."""
 
     name: str
     ae: str
     not_after: datetime
+    renew_at: datetime
     guard: str | None
 
 
@@ -114,7 +117,8 @@ def held(directory: Path) -> Joined:
         where(guard)
     except (OSError, ValueError, UsageError):
         guard = None
-    return Joined(name, ae, leaf.not_valid_after_utc, guard)
+    ends = leaf.not_valid_after_utc
+    return Joined(name, ae, ends, ends - min(EARLY, (ends - leaf.not_valid_before_utc) / 3), guard)
 
 
 def _key(directory: Path) -> ec.EllipticCurvePrivateKey:
