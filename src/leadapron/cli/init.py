@@ -119,7 +119,7 @@ def _tell(plan: Plan, made: Made, config: Path | None) -> None:
         ("leadapron up" + file, "start the guard"),
     ]
     if plan.web is not None:
-        steps.append((f"https://{plan.names[0]}:{plan.web.port}/setup", f"make your account, with {made.secret}"))
+        steps.append((f"https://{plan.names[0]}:{plan.web.port}/guard/setup", f"make your account, with {made.secret}"))
     steps.append(("leadapron check" + file, "see what a stranger sees, a way around the guard too"))
     width = max(len(step) for step, _ in steps)
     click.echo(f"Wrote {made.config} and, in {made.home}, an authority and the guard's certificate.\n\nWhat is next:")

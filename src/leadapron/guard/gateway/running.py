@@ -1,0 +1,318 @@
+"""A guard as it runs: every part started in an order in which nothing is served before it can be judged and recorded,
+and stopped in the reverse one.
+
+The audit trail comes first: what cannot be recorded does not happen. Then what decides (registry, rules, meter), then
+the listeners. A task beside them reads the rules again when the file changes, writes down who was seen, renews the
+guard's own certificate, takes alarms to the trail, and warns before certificates end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from leadapron.guard.audit.codes import Alert, Outcome
+from leadapron.guard.audit.events import ApplicationActivity, BulkAlarm, Participant, SecurityAlert
+from leadapron.guard.audit.events import Event as AuditEvent
+from leadapron.guard.audit.forward import Forwarder
+from leadapron.guard.audit.trail import Trail
+from leadapron.guard.gateway.alarms import Alarm
+from leadapron.guard.gateway.baseline import Baseline, Measure
+from leadapron.guard.gateway.dimse.server import Contexts, GuardServer, serve_guard
+from leadapron.guard.gateway.enrolment import Enrolment, serve_enrolment
+from leadapron.guard.gateway.meter import Bounds, Caps, ForDimse, Meter
+from leadapron.guard.gateway.setup import KEY_FILE
+from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
+from leadapron.guard.identity.authority import Authority
+from leadapron.guard.identity.contexts import delivery_context, reload, server_context, web_context
+from leadapron.guard.identity.registry import Registry
+from leadapron.guard.identity.renewal import WARNING, Ending, expiring, renew_server
+from leadapron.guard.policy.reload import Reloading
+from leadapron.guard.settings import Guard
+from leadapron.kernel.clock import Clock, SystemClock
+from leadapron.kernel.errors import LeadApronError
+from leadapron.kernel.hostport import HostPort, parse_host_port
+from leadapron.kernel.seal import key_file
+from leadapron.wire.aio.tls import client_context
+
+BASELINE: Final = "baseline"
+RULES_S: Final = 1.0
+SEEN_S: Final = 5.0
+SWEEP_S: Final = 60.0
+DAY_S: Final = 24 * 3600.0
+
+_log: Final = logging.getLogger(__name__)
+
+Tell = Callable[[str], None]
+"""Takes a line for whoever watches the guard run."""
+
+
+class Running:
+    """The parts of a guard that runs. ``dimse`` says where peers connect; ``pages`` and ``enrolment`` may be None."""
+
+    def __init__(self, settings: Guard, config: Path, home: Path, tell: Tell, clock: Clock) -> None:
+        self.settings, self.config, self.home = settings, config, home
+        self.trail: Trail
+        self.registry: Registry
+        self.rules: Reloading
+        self.meter: Meter
+        self.dimse: GuardServer
+        self.enrolment: Enrolment | None = None
+        self.pages: HostPort | None = None
+        self._tell, self._clock = tell, clock
+        self._authority: Authority
+        self._contexts: list[object] = []
+
+    def record(self, event: AuditEvent) -> None:
+        """To the trail. Raises `AuditFailed`: then what it is about must not happen."""
+        self.trail.record(event)
+
+    # ---- what goes on beside the listeners ---------------------------------------------------------------------------
+
+    async def _look_after(self) -> None:
+        """Never ends by itself; what fails is told and tried again."""
+        due = {self._rules: RULES_S, self._seen: SEEN_S, self._sweep: SWEEP_S, self._certificates: DAY_S}
+        loop = asyncio.get_running_loop()
+        at = dict.fromkeys(due, loop.time())
+        at[self._seen] = loop.time() + SEEN_S
+        while True:
+            await asyncio.sleep(max(0.01, min(at.values()) - loop.time()))
+            for work, every in due.items():
+                if loop.time() >= at[work]:
+                    at[work] = loop.time() + every
+                    try:
+                        await work()
+                    except (LeadApronError, OSError) as error:
+                        self._tell(f"guard: {error}")
+                    except Exception:
+                        _log.exception("a fault of the guard's own")
+
+    async def _rules(self) -> None:
+        reloaded = self.rules.refresh()
+        if reloaded is not None:
+            self._tell(reloaded.error or f"read {self.config} again")
+            for notice in reloaded.notices:
+                self._tell(notice)
+            for peer in reloaded.removed:
+                self.meter.forget(peer)
+            self.record(of_rules(reloaded))
+        for alarm in self.meter.alarms():
+            self._tell(f"ALARM: {alarm.text}")
+            self.record(alarm_event(alarm))
+
+    async def _seen(self) -> None:
+        await asyncio.to_thread(self.registry.flush)
+
+    async def _sweep(self) -> None:
+        await asyncio.to_thread(self.meter.save, self.home / BASELINE)
+
+    async def _certificates(self) -> None:
+        if await asyncio.to_thread(renew_server, self.home, self._authority, self.settings.names):
+            self._tell("the guard's own certificate was renewed")
+            for context in self._contexts:
+                reload(context, self.home)  # type: ignore[arg-type]
+            if self.enrolment is not None:
+                self.enrolment.reload()
+        for ending in await asyncio.to_thread(expiring, self.home, self.registry, WARNING):
+            self._tell(warning(ending))
+
+
+def warning(ending: Ending) -> str:
+    """A certificate that ends soon, for people."""
+    day = ending.not_after.date().isoformat()
+    if ending.kind == "peer":
+        return f"the certificate of {ending.name} ends on {day}: run 'leadapron peer renew' there"
+    return f"the {ending.kind}'s own certificate ends on {day}"
+
+
+def alarm_event(alarm: Alarm) -> AuditEvent:
+    """An alarm of the meter as a message of the trail."""
+    peer = Participant(alarm.who)
+    stopped = alarm.rule == "cap"  # the others tell what is unusual, and let it go on
+    outcome = Outcome.SERIOUS if stopped else Outcome.MAJOR
+    if alarm.measure == Measure.STUDIES:
+        return BulkAlarm(
+            peer=peer, studies=alarm.count, limit=alarm.bound, window_s=3600, outcome=outcome, reason=alarm.text
+        )
+    return SecurityAlert(kind=Alert.BROAD_QUERY, text=alarm.text, subject=peer, performers=(peer,), outcome=outcome)
+
+
+@asynccontextmanager
+async def run_guard(
+    settings: Guard, config: Path, home: Path, tell: Tell, *, clock: Clock | None = None
+) -> AsyncIterator[Running]:
+    """Run the guard of ``home`` until the block is left.
+
+    Raises UsageError for rules that cannot be read, Failure for what is missing in ``home``, a trail that cannot be
+    written or a port that is taken; then nothing listens.
+    """
+    clock = clock or SystemClock()
+    running = Running(settings, config, home, tell, clock)
+    async with AsyncExitStack() as stack:
+        key = key_file(home / KEY_FILE)
+        running.rules = Reloading(config, clock=clock)
+        running._authority = Authority.load(home, clock=clock)
+        trail = running.trail = await asyncio.to_thread(Trail, home, key, clock, _source(settings))
+        stack.callback(trail.close)
+        registry = running.registry = Registry(home, clock)
+        stack.callback(registry.close)
+        renew_server(home, running._authority, settings.names, within=timedelta(0), clock=clock)
+        baseline = Baseline.load(home / BASELINE)
+        meter = running.meter = Meter(lambda who: _caps(running.rules, who), clock=clock, baseline=baseline)
+        stack.callback(_save, meter, home / BASELINE)
+        trail.record(ApplicationActivity(started=True))
+        stack.callback(_stopped, trail)
+        await _syslog(running, stack)
+        await _listen(running, stack, clock)
+        for notice in running.rules.current.notices:
+            tell(notice)
+        beside = asyncio.create_task(running._look_after())
+        stack.push_async_callback(_ended, beside)
+        yield running
+
+
+def _source(settings: Guard) -> str:
+    return f"leadapron guard {settings.names[0]}" if settings.names else "leadapron guard"
+
+
+def _caps(rules: Reloading, who: str) -> Caps | None:
+    """People and programs have bounds of their own; a peer those of its table."""
+    return Bounds() if ":" in who else rules.current.rules(who)
+
+
+def _save(meter: Meter, path: Path) -> None:
+    with contextlib.suppress(OSError):
+        meter.save(path)
+
+
+def _stopped(trail: Trail) -> None:
+    with contextlib.suppress(LeadApronError):
+        trail.record(ApplicationActivity(started=False))
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _syslog(running: Running, stack: AsyncExitStack) -> None:
+    if running.settings.syslog is None:
+        return
+    forwarder = Forwarder(running.trail, running.settings.syslog)
+    task = asyncio.create_task(forwarder.run())
+
+    async def stop() -> None:
+        forwarder.stop()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(stop)
+
+
+async def _listen(running: Running, stack: AsyncExitStack, clock: Clock) -> None:
+    settings, home = running.settings, running.home
+    outside, peers = server_context(home), delivery_context(home)
+    running._contexts += [outside, peers]
+    running.dimse = await stack.enter_async_context(
+        serve_guard(
+            settings,
+            registry=running.registry,
+            policy=lambda: running.rules.current,
+            on_event=running.record,
+            tls=Contexts(outside, peers, _inside(settings)),
+            meter=ForDimse(running.meter),
+            clock=clock,
+        )
+    )
+    if settings.enrol:
+        running.enrolment = await stack.enter_async_context(
+            await serve_enrolment(
+                home,
+                settings.enrol,
+                running.registry,
+                running._authority,
+                on_event=lambda event: running.record(of_enrolment(event)),
+            )
+        )
+    if settings.web is not None and settings.archive.web is not None:
+        await _pages(running, stack, clock)
+
+
+def _inside(settings: Guard) -> ssl.SSLContext | None:
+    if not settings.archive.tls:
+        return None
+    return client_context(authorities=None if settings.archive.ca is None else Path(settings.archive.ca))
+
+
+async def _pages(running: Running, stack: AsyncExitStack, clock: Clock) -> None:
+    from leadapron.guard.gateway.web.app import build_app
+    from leadapron.guard.gateway.web.server import serve_web
+    from leadapron.guard.identity.people import Client, People, Provider, Site
+
+    settings, home = running.settings, running.home
+    assert settings.web is not None
+    place = parse_host_port(settings.web.listen, "[guard.web] listen")
+    origins = tuple(f"https://{HostPort(name, place.port)}" for name in settings.names)
+    people = stack.enter_context(
+        People(
+            home,
+            clock,
+            on_event=lambda event: running.record(of_people(event)),
+            site=Site(settings.names[0], origins),
+            idle_s=settings.web.idle_s,
+            absolute_s=settings.web.absolute_s,
+        )
+    )
+    oidc = None
+    if settings.oidc is not None:
+        given = settings.oidc
+        secret = await asyncio.to_thread(Path(given.secret_file).read_text, "utf-8")
+        client = Client(
+            client_id=given.client_id,
+            secret=secret.strip(),
+            redirect=f"{origins[0]}/guard/oidc/callback",
+            claim=given.claim,
+        )
+        oidc = people.oidc(Provider(given.issuer, clock), client)
+    app = build_app(
+        settings,
+        people,
+        on_event=running.record,
+        meter=_ForWeb(running.meter),
+        oidc=oidc,
+        clock=clock,
+        healthy=lambda: running.trail.healthy,
+    )
+    stack.push_async_callback(app.close)
+    context = web_context(home)
+    running._contexts.append(context)
+    server = await stack.enter_async_context(await serve_web(app, listen=settings.web.listen, tls=context))
+    running.pages = HostPort(server.host, server.port)
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            try:
+                await asyncio.to_thread(people.sweep)
+            except LeadApronError as error:
+                running._tell(f"guard: {error}")
+
+    stack.push_async_callback(_ended, asyncio.create_task(sweep()))
+
+
+class _ForWeb:
+    """The meter as the web side asks it: people's names stand apart from those of peers."""
+
+    limit = Bounds().studies_per_hour
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def retrieved(self, who: str, study_uid: str) -> bool:
+        return self._meter.retrieved(f"web:{who}", study_uid)
