@@ -90,7 +90,8 @@ def data_set(path: Path) -> bytes:
     """The octets behind the file meta information."""
     octets = path.read_bytes()
     assert octets[128:132] == b"DICM"
-    return octets[144 + int.from_bytes(octets[140:144], "little") :]
+    octets = octets[144 + int.from_bytes(octets[140:144], "little") :]
+    return octets + bytes(len(octets) & 1)  # a deflated one is padded, PS3.5 §A.5
 
 
 async def test_each_transfer_syntax_arrives_bit_exact(house: House, storescp: Any) -> None:
@@ -114,8 +115,9 @@ async def test_each_transfer_syntax_arrives_bit_exact(house: House, storescp: An
         ) as association:
             accepted = {(context.abstract_syntax, context.transfer_syntax) for context in association.contexts}
             stored = [path for path in files if kinds[path] in accepted]
-            for path in stored:
-                assert await association.store_file(path) == 0
+            for number, path in enumerate(stored):  # under names of our own: some are of one and the same object
+                (sop_class, syntax), name = kinds[path], f"1.2.3.{number}"
+                assert await association.store(sop_class, name, data_set(path), transfer_syntax=syntax) == 0
         assert len(stored) >= 8
         running.quiet()
     received = {data_set(path) for path in (archive.home / "received").iterdir()}
