@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from leadapron.guard.audit.chain import Chain
 from leadapron.guard.audit.entry import Entry, read
 from leadapron.guard.audit.events import ApplicationActivity, Participant, UserAuthentication
 from leadapron.guard.audit.message import Source, message
-from leadapron.guard.audit.place import AuditFailed, Place
+from leadapron.guard.audit.place import AuditFailed, Place, as_owner
 from leadapron.guard.audit.tail import Tail
 from leadapron.guard.audit.trail import Busy, Trail, note
 from leadapron.guard.audit.verify import verify
@@ -262,12 +263,62 @@ def test_where_nothing_can_be_written_the_trail_does_not_open(tmp_path: Path) ->
         Trail(tmp_path, KEY)
 
 
+def test_a_bug_in_the_thread_is_no_trail_that_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Trail(tmp_path, KEY) as trail:
+
+        def bug(*_: object) -> bytes:
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patched:
+            patched.setattr(trail.chain, "position", bug)
+            with pytest.raises(AuditFailed, match="ZeroDivisionError"):
+                trail.record(QUERY, durable=True)
+        assert not trail.healthy
+        with pytest.raises(AuditFailed, match="bug of ours"):
+            trail.record(QUERY)
+    assert verify(tmp_path, KEY).whole
+
+
+def test_little_room_is_told_before_it_is_none(tmp_path: Path) -> None:
+    make(tmp_path, 1)
+    with Trail(tmp_path, KEY, reserve=1 << 60) as trail:
+        assert not trail.healthy
+        assert trail.error is not None and "are free for the audit trail" in trail.error
+        trail.record(QUERY, durable=True)  # what is under way can still be recorded
+        trail.reserve = 1
+        wait_until(lambda: trail.healthy, "there is room again", 20)
+        assert trail.error is None
+        trail.record(QUERY)
+    found = entries(tmp_path)
+    assert [entry.event for entry in found] == ["query", "alert", "query", "alert", "query"]
+    assert [entry.types for entry in found if entry.event == "alert"] == [("Storage low",)] * 2
+    assert [entry.outcome for entry in found if entry.event == "alert"] == [12, 0]
+
+
 # ---- other processes ------------------------------------------------------------------------------------------------
 
 
 def test_a_note_without_a_writer_is_written_at_once(tmp_path: Path) -> None:
     note(tmp_path, KEY, LOGIN)
     assert [entry.event for entry in entries(tmp_path)] == ["login"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root acts for others")
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_root_notes_belongs_to_who_runs_the_guard(beside: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        os.chown(home, 65534, 65534)
+        with as_owner(home):
+            guard = Trail(home, KEY)
+            if not beside:
+                guard.close()
+            assert os.geteuid() == 65534
+        note(home, KEY, LOGIN)
+        assert (os.geteuid(), os.getegid()) == (0, 0)
+        assert {path.stat().st_uid for path in home.rglob("*")} == {65534}
+        guard.close()
+        assert [entry.event for entry in entries(home)] == ["login"]
 
 
 def test_notes_beside_a_writer_are_taken_up_in_order(tmp_path: Path) -> None:

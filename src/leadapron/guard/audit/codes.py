@@ -99,6 +99,7 @@ class Alert(Enum):
     BULK_RETRIEVAL = Code("bulk-retrieval", "99LEADAPRON", "Bulk retrieval")
     BROAD_QUERY = Code("broad-query", "99LEADAPRON", "Broad query")
     REQUEST_DENIED = Code("request-denied", "99LEADAPRON", "Request denied by policy")
+    STORAGE_LOW = Code("storage-low", "99LEADAPRON", "Storage low")
     TRAIL_DAMAGED = Code("trail-damaged", "99LEADAPRON", "Audit trail damaged")
 
 

@@ -61,11 +61,15 @@ class Look:
 
     def __init__(self, home: Path) -> None:
         self.home, self.place = home, Place(home)
-        if not (home / KEY).exists() or not self.place.exists():
-            raise UsageError(
-                f"there is no audit trail in {home}. 'leadapron up' writes one; if its data lies elsewhere: --data DIR"
-            )
-        self.key = key_file(home / KEY)
+        try:
+            if not (home / KEY).exists() or not self.place.exists():
+                raise UsageError(
+                    f"there is no audit trail in {home}. 'leadapron up' writes one; "
+                    "if its data lies elsewhere: --data DIR"
+                )
+            self.key = key_file(home / KEY)
+        except PermissionError:
+            raise UsageError(f"you may not read {home}: be the user that runs the guard, or root (sudo)") from None
         self._chain = Chain(self.key)
         self.problems = 0
         self.last = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,24 @@ _SEGMENT: Final = re.compile(r"(\d{8,12})\.audit")
 
 class AuditFailed(Failure):
     """The audit trail cannot be written or read. What should be recorded must not be done."""
+
+
+@contextlib.contextmanager
+def as_owner(directory: Path) -> Iterator[None]:
+    """Root acts as whoever owns ``directory`` meanwhile: what ``sudo leadapron audit`` writes the guard must be able to
+    read. Without effect for anybody else. Changes the whole process: for commands, not for services."""
+    found = directory.stat()
+    if os.geteuid() != 0 or found.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    os.setegid(found.st_gid)
+    os.seteuid(found.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
 
 
 class Place:

@@ -5,10 +5,12 @@ once. A thread of the trail's own makes it durable: alerts at once, the others w
 meantime with one flush (group commit), and after each flush the head is moved. Who needs certainty waits for it
 (``durable=True``, not on an event loop: that costs two flushes of the disk).
 
-When the disk is full or fails, `record` raises `AuditFailed`, `healthy` is false and `error` says why: the gateway then
-refuses service, because what cannot be recorded must not happen (fail closed). The thread tries again every second;
-when it works again, the first record says since when it did not and how many were refused. After a flush that failed
-nothing is tried again: what the system did with those octets is unknown until the trail is opened anew.
+What cannot be recorded must not happen (fail closed): the gateway refuses service while `healthy` is false; `error`
+says why. It is false as soon as less than a reserve is free on the disk, while `record` still works, so that what is
+under way can be recorded to its end; that is told in an alert. When the disk is full or fails, `record` raises
+`AuditFailed`. The thread tries again every second; when it works again, the first record says since when it did not
+and how many were refused. After a flush that failed nothing is tried again: what the system did with those octets is
+unknown until the trail is opened anew.
 
 One process writes, by a lock that ends with it. Opening reads what lies behind the head: whole records are kept, the
 unfinished rest of a run that was killed is cut, and damage is never repaired: a new segment begins behind it, so that
@@ -32,7 +34,7 @@ from leadapron.guard.audit.chain import MAX_MESSAGE, Chain, Position, SegmentHea
 from leadapron.guard.audit.codes import Alert, Outcome
 from leadapron.guard.audit.events import ALERTS, Event, SecurityAlert
 from leadapron.guard.audit.message import Source, message
-from leadapron.guard.audit.place import AuditFailed, Place
+from leadapron.guard.audit.place import AuditFailed, Place, as_owner
 from leadapron.guard.audit.recover import recover
 from leadapron.guard.audit.segment import Segment
 from leadapron.kernel.clock import Clock, SystemClock
@@ -43,6 +45,8 @@ SEGMENT_SIZE: Final = 64 << 20
 FLUSH_S: Final = 0.5
 RETRY_S: Final = 1.0
 DURABLE_S: Final = 30.0
+RESERVE: Final = 64 << 20
+"""Octets that must be free on the disk: some 40,000 records."""
 
 
 class Busy(Failure):
@@ -52,9 +56,9 @@ class Busy(Failure):
 class Trail:
     """The one writer of the trail in ``home``. Thread-safe. ``source``: how the guard calls itself in it.
 
-    ``segment_size``: octets after which a new file is begun. ``patience``: seconds to wait for another writer to end
-    (a command that leaves a record takes some 20 ms). Raises `Busy`, and `AuditFailed` where nothing can be
-    written.
+    ``segment_size``: octets after which a new file is begun. ``reserve``: those that must stay free on the disk.
+    ``patience``: seconds to wait for another writer to end (a command that leaves a record takes some 20 ms). Raises
+    `Busy`, and `AuditFailed` where nothing can be written.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Trail:
         source: str | Source = "leadapron",
         *,
         segment_size: int = SEGMENT_SIZE,
+        reserve: int = RESERVE,
         patience: float = 5.0,
     ) -> None:
         self.home = home
@@ -74,6 +79,8 @@ class Trail:
         self._key = key
         self._clock = clock or SystemClock()
         self._segment_size = segment_size
+        self.reserve = reserve
+        self._low: str | None = None
         self._changed = threading.Condition()  # guards everything below
         self._error: str | None = None
         self._broken = False  # a flush failed: no way back
@@ -116,12 +123,12 @@ class Trail:
     @property
     def healthy(self) -> bool:
         """Whether what happens now can be recorded."""
-        return self._error is None
+        return self._error is None and self._low is None
 
     @property
     def error(self) -> str | None:
         """Why not."""
-        return self._error
+        return self._error or self._low
 
     @property
     def closed(self) -> bool:
@@ -202,6 +209,7 @@ class Trail:
             self._move_head(self._at)
             if end.told is not None:
                 self._append(message(end.told, self.source, self._clock.now()))
+            self._look_at_room()
             self._collect()
             self._commit()
         except BaseException:
@@ -268,6 +276,15 @@ class Trail:
     # ---- the thread -------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        try:
+            self._work_on()
+        except Exception as error:  # a bug of ours must not look like a trail that works
+            with self._changed:
+                self._broken = True
+                self._error = f"the audit trail's thread has ended: this is a bug of ours ({type(error).__name__})"
+                self._changed.notify_all()
+
+    def _work_on(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(self._something, RETRY_S)
@@ -276,6 +293,8 @@ class Trail:
                 closing, self._urgent = self._closing, False
             if self._error is not None:
                 self._try(self._recover_writing)
+            if self._error is None:
+                self._try(self._look_at_room)
             if self._error is None:
                 self._try(self._collect)
             if self._error is None and self._dirty:
@@ -338,6 +357,21 @@ class Trail:
                     with contextlib.suppress(FileNotFoundError):
                         path.unlink()
 
+    def _look_at_room(self) -> None:
+        """Is there enough left on the disk? Twice as much must be before it counts as enough again."""
+        found = os.statvfs(self.place.home)
+        free = found.f_bavail * found.f_frsize
+        if (free < self.reserve * (2 if self._low else 1)) == (self._low is not None):
+            return
+        if self._low is None:
+            low = f"less than {self.reserve / (1 << 20):,.0f} MiB are free for the audit trail in {self.place.home}"
+            text, outcome = f"{low}; service is refused until there is more", Outcome.MAJOR
+        else:
+            low, text, outcome = None, "there is enough room again for the audit trail", Outcome.SUCCESS
+        with self._changed:
+            self._append(self._tell(Alert.STORAGE_LOW, text, outcome))
+            self._low = low
+
     def _recover_writing(self) -> None:
         """Try whether the trail can be written again; if so its first record says what is missing."""
         if self._broken:
@@ -367,11 +401,13 @@ def note(
     Raises `AuditFailed`.
     """
     clock = clock or SystemClock()
-    try:
-        trail = Trail(home, key, clock, source, patience=0)
-    except Busy:
-        who = Source(source) if isinstance(source, str) else source
-        inbox.leave(Place(home), key, message(event, who, clock.now()))
-        return
-    with trail:
-        trail.record(event, durable=True)
+    place = Place(home)
+    with as_owner(place.home if place.home.exists() else home):
+        try:
+            trail = Trail(home, key, clock, source, patience=0)
+        except Busy:
+            who = Source(source) if isinstance(source, str) else source
+            inbox.leave(place, key, message(event, who, clock.now()))
+            return
+        with trail:
+            trail.record(event, durable=True)
