@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -20,6 +21,8 @@ from leadapron.guard.identity.renewal import WARNING
 from leadapron.guard.policy.decide import load_policy
 from leadapron.guard.policy.rules import PeerRules
 from leadapron.kernel.clock import iso
+
+_LEAST_MISSED: Final = ("FIRST SEEN", "SERIAL", "FROM", "AE", "UNTIL")
 
 
 class Row(Struct, frozen=True):
@@ -136,11 +139,18 @@ def _minute(text: str | None) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns two spaces apart; columns without a value are left out, lines are cut to the terminal."""
+    """Columns two spaces apart. Those without a value are left out, and on a terminal those that do not fit, the least
+    missed first; then lines are cut."""
     kept = [at for at in range(len(header)) if any(row[at] for row in rows)]
-    widths = [max(len(header[at]), *(len(row[at]) for row in rows)) for at in kept]
-    width = max(shutil.get_terminal_size((160, 24)).columns, 80)
-    return "\n".join(
-        "  ".join(f"{line[at]:<{most}}" for at, most in zip(kept, widths, strict=True)).rstrip()[:width]
-        for line in (header, *rows)
-    )
+    widths = {at: max(len(header[at]), *(len(row[at]) for row in rows)) for at in kept}
+    room = _room()
+    for least in (at for name in _LEAST_MISSED for at in kept[:] if header[at] == name):
+        if room is not None and sum(widths[at] + 2 for at in kept) - 2 > room:
+            kept.remove(least)
+    lines = ("  ".join(f"{line[at]:<{widths[at]}}" for at in kept).rstrip() for line in (header, *rows))
+    return "\n".join(line[:room] for line in lines)
+
+
+def _room() -> int | None:
+    """Columns of the terminal; None where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -385,7 +385,8 @@ async def test_who_holds_every_connection_keeps_nobody_out(tmp_path: Path) -> No
     made = guarded(tmp_path / "guard")
     bounds = Bounds(waiting=8, active=4, rate=500, handshake_s=30)
     async with Place(made).open(bounds) as place:
-        held_open = [socket.create_connection(("127.0.0.1", place.service.port)) for _ in range(40)]
+        door, away = ("127.0.0.1", place.service.port), ("127.0.0.66", 0)
+        held_open = [socket.create_connection(door, source_address=away) for _ in range(40)]
         joined = await join(render(place.code()), tmp_path / "peer")
         assert joined.name == "CT1"
         for link in held_open:

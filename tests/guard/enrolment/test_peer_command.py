@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from guard.enrolment.serving import Serving
 from guard.identity.making import NAMES, der
+from leadapron.cli import peer_table
 from leadapron.cli.main import root
 from leadapron.guard.audit.look import Look, Wanted
 from leadapron.guard.audit.verify import verify
@@ -278,6 +279,21 @@ def test_a_certificate_without_rules_is_flagged(practice: Practice) -> None:
     practice.run("issue", "CT1", "--ae", "CT1", "--out", "ct1")
     practice.file.write_text(CONFIG.format(data=practice.root / "data"))
     assert [(row["name"], row["state"]) for row in practice.peers()] == [("CT1", "no rules"), ("MR1", "no certificate")]
+
+
+@pytest.mark.parametrize("columns", [200, 100, 80, 60, 20])
+def test_the_list_fits_the_terminal(practice: Practice, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    practice.run("issue", "reading-room-with-a-long-name", "--ae", "READING", "--may", "find,retrieve", "--out", "x")
+    with practice.registry() as registry:
+        found = registry.recognise(der((practice.root / "x" / "peer.pem").read_bytes()))
+        assert isinstance(found, PeerIdentity)
+        registry.seen(found, "2001:db8::1234:5678:9abc")
+    whole = practice.run("list").splitlines()
+    assert "2001:db8::1234:5678:9abc" in whole[2] and "FIRST SEEN" in whole[0]
+    monkeypatch.setattr(peer_table, "_room", lambda: columns)
+    lines = practice.run("list").splitlines()
+    assert max(map(len, lines)) <= columns and lines[0].startswith("NAME")
+    assert columns < 60 or "STATE" in lines[0]
 
 
 def test_nobody_at_all(practice: Practice) -> None:
