@@ -11,6 +11,7 @@ import pytest
 from guard.people.somebody import CHEAP, HERE, PASSWORD, House, MakeHouse, refused
 from leadapron.guard.identity.people import Kind, LoggedIn, People, RecoveryCode, TotpCode, typed_factor
 from leadapron.guard.identity.people import gate as gate_module
+from leadapron.guard.identity.people.factors import Proof
 from leadapron.guard.identity.people.gate import QUEUE_OF_ONE, Busy, Gate
 from leadapron.guard.identity.people.passwords import Hasher, Hashing
 from leadapron.kernel.clock import SystemClock
@@ -74,17 +75,29 @@ async def test_a_code_opens_once(house: House) -> None:
     assert "used before" in refused(await house.people.login(house.name, PASSWORD, code, HERE))
 
 
-async def test_of_two_at_the_same_time_with_one_code_one_gets_in(house: House) -> None:
+@pytest.mark.parametrize("recovery", [False, True])
+async def test_of_two_at_the_same_time_with_one_code_one_gets_in(house: House, recovery: bool) -> None:
     other = People(house.home, house.clock, on_event=house.events.append, hashing=CHEAP)  # another process's
-    code = house.code()
+    code = RecoveryCode(house.recovery[0]) if recovery else house.code()
     done = await asyncio.gather(
         *(
             door.login(house.name, PASSWORD, code, f"192.0.{n}.1")
-            for n, door in enumerate((house.people, other, house.people, other))
+            for n, door in enumerate((house.people, other, house.people, other) * 2)
         )
     )
     other.close()
     assert sum(isinstance(one, LoggedIn) for one in done) == 1
+
+
+def test_a_factor_that_was_judged_by_two_is_used_up_by_one(house: House) -> None:
+    """The moment between judging and using up, held still."""
+    factors = house.people._factors
+    for factor in (house.code(), RecoveryCode(house.recovery[0])):
+        with house.people.store.write() as connection:
+            held = factors.held(connection, house.people.accounts.need(connection, house.name).id)
+            proof = factors.check(held, factor, house.name)
+            assert isinstance(proof, Proof)
+            assert [factors.spend(connection, proof) for _ in range(3)] == [True, False, False]
 
 
 @pytest.mark.parametrize(("steps", "good"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from guard.people.somebody import HERE, PASSWORD, Held, House, refused
 from leadapron.guard.identity.people import Kind, LoggedIn, RecoveryCode, TotpCode
 from leadapron.guard.identity.people import throttle as throttle_module
+from leadapron.guard.identity.people.accounts import MOST_PLACES, PLACE_LASTS_S
 from leadapron.guard.identity.people.network import Network, network_of
 from leadapron.guard.identity.people.throttle import (
     CROWD,
@@ -157,6 +158,21 @@ async def test_many_networks_slow_strangers_down_and_nobody_who_was_here(house: 
     assert isinstance(await house.enter("198.51.100.9", before.device), LoggedIn), "a known browser"
     house.clock.forward(600)
     assert isinstance(await house.enter("198.51.101.9"), LoggedIn), "the crowd has one attempt in five minutes"
+
+
+async def test_a_place_is_known_for_a_while(house: House) -> None:
+    def known(source: str) -> bool:
+        with house.people.store.read() as connection:
+            account = house.people.accounts.need(connection, house.name)
+            return house.people.accounts.known_place(connection, account.id, network_of(source))
+
+    await house.entered("192.0.2.1")
+    assert known("192.0.2.200") and not known("192.0.3.1")
+    house.clock.forward(PLACE_LASTS_S)
+    assert not known("192.0.2.1")
+    for n in range(MOST_PLACES + 2):
+        await house.entered(f"10.0.{n}.1")
+    assert not known("10.0.0.1") and known(f"10.0.{MOST_PLACES + 1}.1"), "the newest are kept"
 
 
 async def test_one_password_tried_on_everybody_is_slowed_down(house: House) -> None:

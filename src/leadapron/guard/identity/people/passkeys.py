@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 
 LASTS_S: Final = 300
@@ -25,11 +26,6 @@ LONGEST_RESPONSE: Final = 16_384
 _RANDOM: Final = 16
 _ENDS: Final = 8
 _MARK: Final = 32
-# A valid P-256 public key as COSE (RFC 9053 §7.1.1): 2·G, whose private key is no authenticator's. What is checked
-# for a person who does not exist costs a signature too.
-_X = bytes.fromhex("7cf27b188d034f7e8a52380304b51ac3c08969e277f21b35a60b48fc47669978")
-_Y = bytes.fromhex("07775510db8ed040293d9ac69f7430dbba7dade63ce982299e04b79d227873d1")
-DUMMY_KEY: Final = bytes.fromhex("a5010203262001215820") + _X + bytes.fromhex("225820") + _Y
 
 Digest = Callable[[str, bytes], bytes]
 
@@ -52,6 +48,7 @@ class Passkeys:
     def __init__(self, site: Site, digest: Digest) -> None:
         self._site = site
         self._digest = digest
+        self._nobodys = _public_key()
 
     def registration(self, person: str, name: str, known: Sequence[bytes], now: int) -> tuple[str, str]:
         """Options for ``navigator.credentials.create()`` as JSON, and the challenge. ``person``: its id."""
@@ -116,7 +113,7 @@ class Passkeys:
             return "the challenge is not ours, or too old"
         try:
             parsed = _parsed(response)
-            key, counter = keys.get(_credential_id(parsed), (DUMMY_KEY, 0))
+            key, counter = keys.get(_credential_id(parsed), (self._nobodys, 0))
             found = verify_authentication_response(
                 credential=parsed,
                 expected_challenge=raw,
@@ -169,3 +166,11 @@ def _credential_id(parsed: dict[str, Any]) -> bytes:
 
     named = parsed.get("id")
     return base64url_to_bytes(named) if isinstance(named, str) else b""
+
+
+def _public_key() -> bytes:
+    """The public half of a key that nobody keeps, as COSE (RFC 9053 §7.1.1): what is checked for a credential that does
+    not exist costs a signature, too."""
+    numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+    head, middle = bytes.fromhex("a5010203262001215820"), bytes.fromhex("225820")
+    return head + numbers.x.to_bytes(32) + middle + numbers.y.to_bytes(32)
