@@ -174,7 +174,7 @@ async def test_what_makes_the_far_side_abort_holds_up_nobody_for_ever(
     tmp_path: Path, certificates: Certificates, storescp: Factory
 ) -> None:
     """A data set of odd length (PS3.8 Annex E.1 forbids its last fragment) ends every association with storescp."""
-    peer = storescp("+xa", "-rc", ae=CALLED, tls=certificates, mutual=True)
+    peer = storescp("+xa", "--bit-preserving", "-rc", ae=CALLED, tls=certificates, mutual=True)
     odd = next(file for file in FILES if size(file) & 1)
     log = Log()
     settings = configured(tmp_path, certificates, peer.port)

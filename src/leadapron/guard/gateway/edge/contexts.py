@@ -6,6 +6,8 @@ was not met before is shown to the far side first (`Agreements.passed_on`, when 
 remembered, and the device gets the same ones. Only a definite no counts (Table 9-18: abstract syntax, or transfer
 syntaxes, not supported); "user rejection" and "no reason" may be a bad day of the archive.
 
+What is no UID (PS3.5 §9.1) is not accepted either: it could not be proposed again.
+
 With the line down and nothing known, storage is accepted all the same, in the transfer syntax that archives are most
 likely to take: an uncompressed one if it was proposed. What is relayed live falls back to Implicit VR Little Endian,
 which everybody must be able to speak (PS3.5 §10.1).
@@ -17,6 +19,7 @@ storage commitment. MPPS, printing and other normalised services are not, and no
 from __future__ import annotations
 
 import enum
+import re
 from typing import Final
 
 from msgspec import structs
@@ -65,6 +68,8 @@ _LIVE_FAMILIES: Final = (_RETRIEVE, "1.2.840.10008.5.1.4.37.", "1.2.840.10008.5.
 _UNCOMPRESSED: Final = (uids.EXPLICIT_LE, uids.IMPLICIT_LE)
 _BY_DEFAULT: Final = (uids.IMPLICIT_LE, uids.EXPLICIT_LE)
 
+_UID: Final = re.compile(r"(?=.{1,64}\Z)(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII)
+
 Key = tuple[str, tuple[str, ...]]
 
 
@@ -77,6 +82,8 @@ class Use(enum.Enum):
 
 
 def use_of(abstract_syntax: str) -> Use:
+    if not _UID.fullmatch(abstract_syntax):
+        return Use.NONE
     if abstract_syntax.startswith(_STORAGE) or abstract_syntax in _MORE_STORAGE:
         return Use.STORE
     if abstract_syntax in _LIVE or abstract_syntax.startswith(_LIVE_FAMILIES):
@@ -93,8 +100,7 @@ class Agreements:
 
     def complete(self, request: AssociateRequest) -> bool:
         """Whether the answer to this request is known, and nothing in it needs the far side's own word (C-GET)."""
-        carried = [context for context in request.contexts if use_of(context.abstract_syntax) is not Use.NONE]
-        return not _receives(request) and all(self._recall(context) is not None for context in carried)
+        return not _receives(request) and all(self._recall(context) is not None for context in _carried(request))
 
     def learn(self, request: AssociateRequest, accept: AssociateAccept) -> None:
         """``accept`` answered ``request``, which was passed on."""
@@ -118,7 +124,7 @@ class Agreements:
 
     def passed_on(self, request: AssociateRequest) -> AssociateRequest | None:
         """The request as the far side shall see it, None if nothing of it is carried. Numbers of contexts are kept."""
-        contexts = tuple(context for context in request.contexts if use_of(context.abstract_syntax) is not Use.NONE)
+        contexts = _carried(request)
         return _mirrored(request, contexts) if contexts else None
 
     def answer(self, request: AssociateRequest, far: AssociateAccept | None) -> AssociateAccept | AssociateReject:
@@ -138,7 +144,7 @@ class Agreements:
         known = self._recall(context)
         if known is not None:
             return ContextResult(context.id, known.result, known.transfer_syntax)
-        proposed = context.transfer_syntaxes
+        proposed = _spoken(context)
         liked = _BY_DEFAULT if use is Use.LIVE else _UNCOMPRESSED
         syntax = next((uid for uid in liked if uid in proposed), proposed[0] if proposed else None)
         if syntax is None:
@@ -171,6 +177,19 @@ def _mirrored(request: AssociateRequest, contexts: tuple[ProposedContext, ...]) 
     return AssociateRequest(request.called, request.calling, contexts, user)
 
 
+def _carried(request: AssociateRequest) -> tuple[ProposedContext, ...]:
+    """The contexts that can be passed on, with the transfer syntaxes that can."""
+    return tuple(
+        structs.replace(context, transfer_syntaxes=_spoken(context))
+        for context in request.contexts
+        if use_of(context.abstract_syntax) is not Use.NONE and _spoken(context)
+    )
+
+
+def _spoken(context: ProposedContext) -> tuple[str, ...]:
+    return tuple(syntax for syntax in context.transfer_syntaxes if _UID.fullmatch(syntax))
+
+
 def _receives(request: AssociateRequest) -> bool:
     return any(role.scp for role in request.user.roles)
 
@@ -186,4 +205,4 @@ def _roles(request: AssociateRequest, far: AssociateAccept | None) -> tuple[Role
 
 
 def _key(context: ProposedContext) -> Key:
-    return context.abstract_syntax, context.transfer_syntaxes
+    return context.abstract_syntax, _spoken(context)

@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from leadapron.guard.audit.events import ApplicationActivity, Event, NodeAuthenticationFailed, Participant
+from leadapron.guard.audit.look import KEY
 from leadapron.guard.audit.message import Source
 from leadapron.guard.audit.place import AuditFailed
 from leadapron.guard.audit.trail import Trail
 from leadapron.kernel.clock import Clock, SystemClock
+from leadapron.kernel.files import private_directory
+from leadapron.kernel.seal import key_file
 
 LINES, MESSAGES, WINDOW_S = 10, 500, 10.0
 """Lines of the log, and messages of the trail, about strangers in one window of time; the rest is counted."""
@@ -26,17 +29,18 @@ _UNTOLD: Final = "further attempts in a short time: "
 
 
 class Record:
-    """A context manager. ``home``: the queue's directory; the trail lies in ``audit`` below it."""
+    """A context manager. ``data``: the queue's directory. The trail lies in it where ``leadapron audit --data`` looks
+    for one, with a key of its own."""
 
     def __init__(
         self,
-        home: Path,
-        key: bytes,
+        data: Path,
         ae: str,
         told: Callable[[str], None],
         clock: Clock = SystemClock(),  # noqa: B008 (without state)
     ) -> None:
-        self._trail = Trail(home, key, clock, Source("leadapron edge", ae))
+        home = private_directory(data / "guard")
+        self._trail = Trail(home, key_file(home / KEY), clock, Source("leadapron edge", ae))
         self._told, self._clock = told, clock
         self._until = 0.0
         self._seen = self._unsaid = self._unrecorded = 0

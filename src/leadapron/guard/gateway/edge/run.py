@@ -73,9 +73,10 @@ async def edge(
 ) -> AsyncIterator[Running]:
     """An edge that runs for as long as the block lasts."""
     credentials = Credentials(settings.identity)
+    credentials.check_title(settings.calling)
     key = key_file(settings.identity / QUEUE_KEY)
     async with Queue(settings.queue, key, settings.limits, clock) as queue:
-        with Record(settings.queue, key, settings.calling, told, clock) as record:
+        with Record(settings.queue, settings.calling, told, clock) as record:
             if retry_refused and (back := queue.take_back()):
                 told(f"{back} refused {data_sets(back)} put back, to be tried again")
             line = Line(settings.host, settings.port, credentials, server_name=settings.server_name, told=told)
@@ -122,15 +123,18 @@ class _Report:
 
     async def run(self) -> None:
         while True:
-            self._certificate()
+            await self._certificate()
             await asyncio.sleep(REPORT_S)
             standing = _standing(self._queue, self._line)
             if standing != self._said or len(self._queue):
                 self._told(standing)
             self._said = standing
 
-    def _certificate(self) -> None:
+    async def _certificate(self) -> None:
         now = self._clock.now()
+        renewed = await self._credentials.renew_if_due(now)
+        if renewed is not None:
+            self._told(renewed)
         warning = self._credentials.warning(now)
         if warning is not None and self._warned_on != f"{now:%Y-%m-%d}":
             self._warned_on = f"{now:%Y-%m-%d}"

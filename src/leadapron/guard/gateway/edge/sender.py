@@ -25,6 +25,7 @@ from leadapron.guard.gateway.edge.outcome import Kind, exhausted, of_error, of_s
 from leadapron.guard.gateway.edge.queue import Queue
 from leadapron.kernel.errors import Failure, WireError
 from leadapron.kernel.seal import Unsealable
+from leadapron.wire.aio.dialogue import where
 from leadapron.wire.aio.requestor import RequestorAssociation
 from leadapron.wire.association.negotiate import ContextRequest
 from leadapron.wire.dimse.status import describe
@@ -83,6 +84,12 @@ class Sender:
                     await self._pause()
             except WireError as error:
                 self._line.lost(error)
+                await self._pause()
+            except Exception as bug:  # ours; the items behind must not wait for ever for this one
+                self._told(f"this is a bug of ours: {type(bug).__name__} at {where(bug)}")
+                current = self._queue.first()
+                if current is not None:
+                    await self._failed(current, Kind.DOUBT, f"a bug of ours ({type(bug).__name__})")
                 await self._pause()
 
     async def _pause(self) -> None:
