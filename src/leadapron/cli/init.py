@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,7 @@ def guard(
     from leadapron.guard.gateway.setup import Plan, set_up
     from leadapron.guard.identity.authority import general_name
     from leadapron.guard.policy.words import title
+    from leadapron.kernel.config import FILE_VARIABLE, PREFIX
     from leadapron.kernel.errors import UsageError
     from leadapron.kernel.hostport import parse_host_port
     from leadapron.kernel.paths import CONFIGURATION
@@ -85,9 +87,9 @@ def guard(
         web=None if web is None else parse_host_port(web, "--web", 8443),
         archive_web=archive_web,
         web_kind=web_kind or "dicomweb",
-        data=data,
+        data=data or os.environ.get(f"{PREFIX}DATA"),
     )
-    _tell(plan, set_up(plan, config or Path(CONFIGURATION)), config)
+    _tell(plan, set_up(plan, config or Path(os.environ.get(FILE_VARIABLE) or CONFIGURATION)), config)
 
 
 def _need(given: dict[str, object]) -> None:
