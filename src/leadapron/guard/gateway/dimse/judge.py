@@ -282,6 +282,8 @@ def roles_of(policy: Policy, peer: str, address: str, when: datetime) -> Callabl
             return False, False
         if not is_storage(sop_class, known.private):
             return True, False
-        return Permission.DICOM_STORE in known.grants, Permission.DICOM_RETRIEVE in known.grants
+        ask = Request(permission=Permission.DICOM_STORE, address=address, when=when, sop_class=sop_class)
+        never = known.tells_modality(ask) and isinstance(known.modality(ask), Denied)
+        return Permission.DICOM_STORE in known.grants and not never, Permission.DICOM_RETRIEVE in known.grants
 
     return roles
