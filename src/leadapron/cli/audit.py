@@ -327,18 +327,28 @@ def _print(lines: Iterable[str]) -> None:
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:
-    """Write a file that only its owner may read, whole or not at all; gives the number of lines."""
+    """Write a file that only its owner may read, whole or not at all (a device or a pipe is just written to); gives the
+    number of lines."""
     from leadapron.kernel.errors import Failure
 
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     count = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal count
+        for line in lines:
+            count += 1
+            yield line + "\n"
+
     try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(counted())
+            return count
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                for line in lines:
-                    file.write(line + "\n")
-                    count += 1
+                file.writelines(counted())
             os.replace(beside, path)
         except BaseException:
             beside.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -259,6 +260,15 @@ def test_csv_has_no_patient_and_no_formula(data: Path) -> None:
     assert "CANARY" not in text
     assert not any(value.lstrip().startswith(tuple("=+-@")) for row in rows for value in row.values())
     assert rows[3]["reason"].startswith("password: =cmd")
+
+
+def test_a_pipe_is_written_to_and_stays_one(data: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        assert run("export", "--data", data, "--output", pipe).exit_code == 0
+        assert reader.stdout is not None and len(reader.stdout.read().splitlines()) == 7
+    assert pipe.is_fifo()
 
 
 def test_where_nothing_can_be_written_nothing_is_left(data: Path, tmp_path: Path) -> None:

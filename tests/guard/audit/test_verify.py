@@ -179,6 +179,34 @@ def test_anything_put_in_between(size: int, octets: bytes, data: st.DataObject) 
         assert first(directory) == ("changed", sequence)
 
 
+@given(sizes, st.data())
+def test_whatever_is_edited_is_found(size: int, data: st.DataObject) -> None:
+    """Any splices of any octets of any files: whatever is no longer as it was is a problem, and reading never fails."""
+    with tampered(size) as directory:
+        for path in data.draw(st.lists(st.sampled_from([*segments(directory), directory / "head"]), min_size=1)):
+            was = path.read_bytes()
+            begin = data.draw(st.integers(0, len(was)))
+            end = min(len(was), begin + data.draw(st.integers(0, 3_000)))
+            where = data.draw(st.integers(0, len(was)))
+            path.write_bytes(
+                was[:begin] + data.draw(st.binary(max_size=40) | st.just(was[where : where + 900])) + was[end:]
+            )
+        before = {path.name: path.read_bytes() for path in original(size).iterdir() if path.is_file()}
+        after = {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+        verdict = verify(directory.parent, KEY)
+        last = segments(directory)[-1].name
+        appended = after[last].startswith(before[last]) and before == after | {last: before[last]}
+        if appended:  # behind the head: nothing that was ever durable
+            assert verdict.whole and verdict.unfinished == len(after[last]) - len(before[last])
+        else:
+            assert not verdict.whole
+        try:
+            with Trail(directory.parent, KEY) as trail:  # and the trail goes on
+                assert trail.healthy
+        except AuditFailed:
+            assert not verdict.records  # nothing there bears our key's mark
+
+
 def test_the_head_removed() -> None:
     with tampered(SMALL) as directory:
         (directory / "head").unlink()

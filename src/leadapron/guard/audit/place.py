@@ -85,10 +85,11 @@ class Place:
         path = self.segment(number)
         try:
             with path.open("rb") as file:
-                data = file.read(MAX_SEGMENT + 1)
+                if os.fstat(file.fileno()).st_size > MAX_SEGMENT:
+                    return None
+                return file.read(MAX_SEGMENT)
         except FileNotFoundError:
             return None
-        return data if len(data) <= MAX_SEGMENT else None
 
     def size(self, number: int) -> int:
         """Octets of a segment, 0 if it is not there."""

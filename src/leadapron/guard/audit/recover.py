@@ -32,7 +32,7 @@ class End(Struct, frozen=True):
 def recover(place: Place, chain: Chain) -> End:
     """Judge the end of the trail, from the head on. Writes nothing. Raises `AuditFailed` for a trail of another key."""
     head, numbers = place.read_head(chain), place.numbers()
-    if head is None and not any(_ours(place, chain, number) for number in numbers):
+    if head is None and not _ours(place, chain, numbers):
         raise AuditFailed(_FOREIGN.format(place.home))
     if head is not None and not numbers and head.sequence == 0:
         return End(chain.start, new_segment=True)  # new, or killed before the first segment was made
@@ -72,8 +72,10 @@ def recover(place: Place, chain: Chain) -> End:
     return End(at, told=alert)
 
 
-def _ours(place: Place, chain: Chain, number: int) -> bool:
-    data = place.read_segment(number)
-    return data is not None and (
-        chain.parse_segment(data) is not None or chain.parse(data, chain.start.offset) is not None
-    )
+def _ours(place: Place, chain: Chain, numbers: list[int]) -> bool:
+    """Whether anything at all in there bears our key's mark."""
+    for number in numbers:
+        data = place.read_segment(number)
+        if data is not None and chain.parse_segment(data) is not None:
+            return True
+    return any(isinstance(found, Good) for found in walk(place, chain))

@@ -250,7 +250,7 @@ class Trail:
         if self._segment.offset >= self._segment_size:
             self._rotate()
         at, sequence = self._at, self._at.sequence + 1
-        micros = int(self._clock.now().timestamp() * 1e6)
+        micros = max(0, int(self._clock.now().timestamp() * 1e6))
         record = self.chain.record(sequence, micros, at.hash, text)
         self._segment.append(record)
         self._at = Position(at.segment, self._segment.offset, sequence, record[-len(at.hash) :])
