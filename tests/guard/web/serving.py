@@ -18,11 +18,13 @@ from leadapron.guard.gateway.web.app import WebApp, build_app
 from leadapron.guard.gateway.web.server import WebServer, serve_web
 from leadapron.guard.identity.people import Event as PeopleEvent
 from leadapron.guard.identity.people import LoggedIn, People
+from leadapron.guard.identity.people.oidc import Oidc
 from leadapron.guard.identity.people.passkeys import Site
 from leadapron.guard.identity.people.requests import SESSION_COOKIE
 from leadapron.guard.identity.people.totp import step_of
 from leadapron.guard.policy.permission import Permission
 from leadapron.guard.settings import Archive, Guard, Limits, Web
+from leadapron.guard.settings import Oidc as OidcSettings
 from leadapron.wire.aio.tls import server_context
 from peers.certificates import Certificates
 from peers.process import HOST, free_port
@@ -198,10 +200,12 @@ async def guarding(
     limits: Limits | None = None,
     web: dict[str, Any] | None = None,
     serve: dict[str, Any] | None = None,
+    oidc: Callable[[People, str], Oidc] | None = None,
+    clock: Clock | None = None,
     **options: Any,
 ) -> AsyncIterator[Served]:
     """A guard in front of the web server at ``archive``; ``options`` go to `build_app`."""
-    clock = Clock()
+    clock = clock or Clock()
     events: list[Event] = []
     told: list[PeopleEvent] = []
     port = free_port()
@@ -211,12 +215,14 @@ async def guarding(
         archive=Archive(host=HOST, ae="OLDPACS", web=archive, web_kind=kind),
         names=("localhost", HOST),
         web=Web(listen=f"{HOST}:{port}", **(web or {})),
+        oidc=None if oidc is None else OidcSettings(issuer="http://localhost", client_id="guard", secret_file=""),
         limits=limits,
     )
     assert settings.web is not None
     tls = server_context(certificates.server_certificate, certificates.server_key)
     with People(home / "guard", clock, on_event=told.append, site=site, hashing=CHEAP) as people:
-        app = build_app(settings, people, on_event=events.append, clock=clock, **options)
+        made = None if oidc is None else oidc(people, site.origins[0])
+        app = build_app(settings, people, on_event=events.append, clock=clock, oidc=made, **options)
         server = await serve_web(app, listen=settings.web.listen, tls=tls, limits=limits, **(serve or {}))
         try:
             yield Served(app, server, people, clock, certificates, events, told)

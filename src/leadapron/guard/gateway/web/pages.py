@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -36,6 +36,8 @@ from leadapron.kernel.errors import UsageError
 
 NEXT_COOKIE: Final = "__Host-leadapron-next"
 HOME: Final = "/guard/"
+CALLBACK: Final = "/guard/oidc/callback"
+"""Behind the guard's address: what an OpenID provider has to know as the redirect URI."""
 MAX_FIELDS: Final = 16
 DEVICE_LASTS_S: Final = 90 * 86_400
 REFUSED: Final = "That did not work. Check name, password and code. A code can be used once."
@@ -62,7 +64,7 @@ class Pages:
             Route("/guard/setup/factor", self.factor, methods=["POST"]),
             Route("/guard/emergency", self.emergency, methods=["GET", "POST"]),
             Route("/guard/oidc", self.oidc_begin),
-            Route("/guard/oidc/callback", self.oidc_callback),
+            Route(CALLBACK, self.oidc_callback),
             Route("/guard/static/{name}", self.static),
         ]
         return Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
@@ -134,7 +136,7 @@ class Pages:
             return self._login_page(HOME, error="The provider cannot be reached at this moment.", status=503)
         answer = _to(begun.url)
         _keep(answer, OIDC_COOKIE, begun.cookie, 600)
-        _keep(answer, NEXT_COOKIE, safe_next(request.query_params.get("next")), 600)
+        _keep(answer, NEXT_COOKIE, quote(safe_next(request.query_params.get("next")), safe=""), 600)
         return answer
 
     async def oidc_callback(self, request: Request) -> Response:
@@ -146,7 +148,7 @@ class Pages:
         if isinstance(done, LoginRefused):
             answer: Response = self._login_page(HOME, error="The provider did not let you in here.", wait=_wait(done))
         else:
-            answer = _enter(done, safe_next(_cookie(request, NEXT_COOKIE)))
+            answer = _enter(done, safe_next(unquote(_cookie(request, NEXT_COOKIE) or "")))
         _forget(answer, OIDC_COOKIE)
         _forget(answer, NEXT_COOKIE)
         return answer

@@ -204,12 +204,11 @@ class Proxy:
 
     def _query(self, match: Match, target: Target) -> tuple[tuple[str, str], ...]:
         """The parameters that go inside. Raises `Refused` for one that the row does not have."""
-        route, query = match.route, target.query
+        route = match.route
+        query = tuple(pair for pair in target.query if pair[0] != "_")  # jQuery's way around caches
         if route.parameters is None:
             return _limited(tuple(pair for pair in query if pair[0] != "accept"), self._limits.max_results)
         if any(name not in route.parameters for name, _ in query):
-            if route.answer is Answer.PAGE:  # scripts ask with "_=1700000000" and the like
-                return ()
             raise Refused(400, "a parameter that the resource does not have")
         if route.kind is Kind.ORTHANC and route.answer is Answer.JSON and "limit" in route.parameters:
             number = len([name for name, _ in query if name in ("since", "limit")])
