@@ -325,8 +325,16 @@ def test_options_do_not_tell_who_exists(house: House) -> None:
     assert ids("nobody") == ids("Nobody") != ids("somebody")
 
 
-async def test_without_a_site_there_are_none(make_house: MakeHouse) -> None:
-    house = make_house(site=None)
+async def test_the_port_that_https_has_anyway_is_not_in_what_browsers_send(make_house: MakeHouse) -> None:
+    house = make_house(site=Site("guard.example", ("https://Guard.example:443",)))
+    key = Key("https://guard.example")
+    assert isinstance(await registered(house, key), Enrolled)
+    assert isinstance(await with_passkey(house, key), LoggedIn)
+
+
+@pytest.mark.parametrize("site", [None, Site("192.0.2.1", ("https://192.0.2.1:8443",)), Site("2001:db8::1", ("x",))])
+async def test_without_a_site_that_has_a_name_there_are_none(make_house: MakeHouse, site: Site | None) -> None:
+    house = make_house(site=site)
     assert house.people.passkey_options(house.name) is None
     refused(await house.people.login(house.name, PASSWORD, PasskeyProof("{}", "00" * 56), HERE))
 

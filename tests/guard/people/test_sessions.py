@@ -196,3 +196,8 @@ def test_idle_and_absolute_are_the_operators(make_house: MakeHouse) -> None:
 )
 def test_what_other_pages_send_is_refused(method: str, headers: dict[str, str], good: bool) -> None:
     assert (forged(method, headers, OURS) is None) is good
+
+
+def test_the_port_that_https_has_anyway_is_not_in_what_browsers_send() -> None:
+    assert forged("POST", {"origin": "https://guard.example"}, ("https://guard.example:443",)) is None
+    assert forged("POST", {"origin": "https://guard.example:8443"}, ("https://guard.example:443",)) is not None

@@ -25,6 +25,7 @@ LONGEST_DAYS: Final = 400
 """Of an envelope: a year, and some time to notice."""
 DAY_S: Final = 86_400
 SHORTEST_REASON: Final = 5
+NO_CODE: Final = "no such emergency code"
 
 
 class Broken(Struct, frozen=True, kw_only=True):
@@ -84,6 +85,13 @@ class Emergencies:
             )
         return code
 
+    def exists(self, code: str) -> bool:
+        """Whether ``code`` was ever one: so that strangers who try don't take the write lock."""
+        hashed = self._store.digest("emergency", codes.typed(code))
+        with self._store.read() as connection:
+            found = connection.execute(sa.select(emergencies.c.id).where(emergencies.c.hash == hashed)).first()
+        return found is not None
+
     def use(self, connection: sa.Connection, code: str, who: str, reason: str, source: str) -> Broken | str:
         """Break the glass, or why not."""
         who, reason = who.strip(), reason.strip()
@@ -93,7 +101,7 @@ class Emergencies:
         hashed = self._store.digest("emergency", codes.typed(code))
         row = connection.execute(sa.select(emergencies).where(emergencies.c.hash == hashed)).first()
         if row is None:
-            return "no such emergency code"
+            return NO_CODE
         state = _state(row, now)
         if state != "armed":
             return f"the emergency code is {state}"

@@ -12,6 +12,7 @@ counter must grow where an authenticator has one (§6.1.1): a copy is noticed.
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import json
 import secrets
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
+
+from leadapron.guard.identity.people.requests import as_sent
 
 LASTS_S: Final = 300
 LONGEST_RESPONSE: Final = 16_384
@@ -31,11 +34,22 @@ Digest = Callable[[str, bytes], bytes]
 
 
 class Site(Struct, frozen=True):
-    """Where browsers find the guard. ``rp_id``: its host name; ``origins``: ``https://host:port``, at least one."""
+    """Where browsers find the guard. ``rp_id``: its host name; ``origins``: ``https://host:port``, at least one.
+
+    Browsers know no passkeys for an address in numbers (WebAuthn §5.1.2): ``usable`` is False for one.
+    """
 
     rp_id: str
     origins: tuple[str, ...]
     name: str = "Lead Apron"
+
+    @property
+    def usable(self) -> bool:
+        try:
+            ipaddress.ip_address(self.rp_id.strip("[]"))
+        except ValueError:
+            return True
+        return False
 
 
 class Registered(Struct, frozen=True):
@@ -79,7 +93,7 @@ class Passkeys:
                 credential=_parsed(response),
                 expected_challenge=raw,
                 expected_rp_id=self._site.rp_id,
-                expected_origin=list(self._site.origins),
+                expected_origin=list(map(as_sent, self._site.origins)),
             )
         except Exception as error:  # it parses what a stranger sent, and raises what its parsers raise
             return f"the registration does not verify ({type(error).__name__})"
@@ -118,7 +132,7 @@ class Passkeys:
                 credential=parsed,
                 expected_challenge=raw,
                 expected_rp_id=self._site.rp_id,
-                expected_origin=list(self._site.origins),
+                expected_origin=list(map(as_sent, self._site.origins)),
                 credential_public_key=key,
                 credential_current_sign_count=counter,
             )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import sqlalchemy as sa
 
+from leadapron.guard.identity.people import emergencies
 from leadapron.guard.identity.people.accounts import Accounts
 from leadapron.guard.identity.people.administration import Administration
 from leadapron.guard.identity.people.devices import Devices
@@ -60,7 +61,7 @@ _HOW: Final[Mapping[type, str]] = {TotpCode: "totp", RecoveryCode: "recovery", P
 class People:
     """People, their sessions and their programs' tokens, in ``home``/people.db.
 
-    ``site``: where browsers find the guard; without it there are no passkeys. ``hashing`` is for tests and for those
+    ``site``: where browsers find the guard; without one that has a name there are no passkeys. ``hashing`` is for tests and for those
     who want it dearer. Raises `Failure` where the database or ``guard.key`` cannot be used.
     """
 
@@ -79,7 +80,7 @@ class People:
         self._outbox = Outbox(self.store, on_event)
         self._hasher = Hasher(hashing)
         self._gate = Gate()
-        self._passkeys = None if site is None else Passkeys(site, self.store.digest)
+        self._passkeys = None if site is None or not site.usable else Passkeys(site, self.store.digest)
         self.accounts = Accounts(self.store)
         self._factors = Factors(self.store, self._passkeys)
         self._sessions = Sessions(self.store, idle_s, absolute_s)
@@ -201,6 +202,8 @@ class People:
         return done
 
     def _break_glass(self, code: str, who: str, reason: str, source: str) -> LoggedIn | LoginRefused:
+        if not self._emergencies.exists(code):
+            return LoginRefused(reason=emergencies.NO_CODE)
         with self.store.write() as connection:
             broken = self._emergencies.use(connection, code, who, reason, source)
             if isinstance(broken, str):

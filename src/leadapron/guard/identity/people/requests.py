@@ -28,6 +28,7 @@ def forged(method: str, headers: Mapping[str, str], origins: Collection[str]) ->
     ``headers`` by lower-case names (or without regard to case); ``origins``: ours, ``https://host:port``.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    origins = [as_sent(ours) for ours in origins]
     if method.upper() in _READING:
         if site in (None, "same-origin", "none"):
             return None if origin is None or origin in origins else "read from another origin"
@@ -39,3 +40,8 @@ def forged(method: str, headers: Mapping[str, str], origins: Collection[str]) ->
     if site is not None:
         return None if site == "same-origin" else "sent from another site"
     return "sent without saying from where" if origin is None else None
+
+
+def as_sent(origin: str) -> str:
+    """An origin as browsers send it: without the port that https has anyway (RFC 6454 §6.2)."""
+    return origin.removesuffix(":443").lower()
