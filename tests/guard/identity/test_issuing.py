@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -100,6 +101,35 @@ def test_a_request_that_cannot_be_granted_does_not_spend_the_code(guard: Guarded
     with pytest.raises(BadRequest):
         redeem(guard.registry, guard.authority, code.secret, b"nothing", WHENCE)
     assert isinstance(redeemed(guard, code), Issued)
+
+
+@pytest.mark.parametrize("step", ["sign_peer", "COMMIT", "after"])
+def test_killed_at_any_step_a_code_is_spent_for_a_certificate_or_not_at_all(guard: Guarded, step: str) -> None:
+    code, key = invited(guard), new_key()
+    source = """
+import os, pathlib, signal, sys
+import sqlalchemy as sa
+from leadapron.guard.identity.authority import Authority
+from leadapron.guard.identity.issuing import redeem
+from leadapron.guard.identity.registry import Registry
+home, step = pathlib.Path(sys.argv[1]), sys.argv[3]
+registry, authority = Registry(home), Authority.load(home)
+die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+if step == "sign_peer":
+    authority.sign_peer = die
+if step == "COMMIT":
+    sa.event.listen(registry.database._engine, "commit", die)
+redeem(registry, authority, bytes.fromhex(sys.argv[2]), sys.stdin.buffer.read(), "127.0.0.1")
+die()
+"""
+    command = [sys.executable, "-c", source, str(guard.home), code.secret.hex(), step]
+    ran = subprocess.run(command, input=request(key), timeout=60, check=False)
+    assert ran.returncode == -signal.SIGKILL
+    spent = 1 if step == "after" else 0
+    assert len(guard.registry.certificates()) == spent and len(open_codes(guard.registry)) == 1 - spent
+    assert isinstance(redeemed(guard, code, key), Issued)  # the machine asks again
+    assert len(guard.registry.certificates()) == 1
+    assert redeemed(guard, code) == Refused("code redeemed before")
 
 
 _made: list[tuple[Guarded, Code]] = []
