@@ -61,8 +61,8 @@ _HOW: Final[Mapping[type, str]] = {TotpCode: "totp", RecoveryCode: "recovery", P
 class People:
     """People, their sessions and their programs' tokens, in ``home``/people.db.
 
-    ``site``: where browsers find the guard; without one that has a name there are no passkeys. ``hashing`` is for tests and for those
-    who want it dearer. Raises `Failure` where the database or ``guard.key`` cannot be used.
+    ``site``: where browsers find the guard; without one that has a name there are no passkeys. ``hashing`` is for tests
+    and for those who want it dearer. Raises `Failure` where the database or ``guard.key`` cannot be used.
     """
 
     def __init__(
