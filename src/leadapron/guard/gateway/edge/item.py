@@ -25,7 +25,7 @@ class QueueLimits(Struct, frozen=True, kw_only=True):
 
     octets: int = 50 << 30
     reserve: int = 1 << 30
-    items: int = 1_000_000
+    items: int = 250_000
     largest: int = 8 << 30
 
 
