@@ -45,6 +45,10 @@ def test_it_shows_what_stands_open_writes_the_report_and_ends(tmp_path: Path) ->
     assert "nothing of any patient was kept" in words
     page = (tmp_path / "demo-report.html").read_text("utf-8")
     assert f"{studies:,} studies" in page
+    assert re.search(r"127\.1\.0\.17:\d+  exposed → closed", done.stderr), "one is behind a guard afterwards"
+    assert "127.1.0.17:2762  closed → guarded (TLS: a client certificate is wanted)" in done.stderr
+    assert "still gets its answers: 100 studies" in done.stderr
+    assert "before and after" in page and page.count("nothing listens there any more") == 1
     assert (tmp_path / "demo-report.html").as_uri() in done.stderr, "it says where the report is"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-report.html"], "nothing else is left behind"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +37,11 @@ def command(ctx: click.Context, report: Path, keep: bool, quiet: bool) -> None:
     """See what this is for, in under two minutes.
 
     Starts about fifty simulated servers on loopback, as they stand in the streets of a town: practices, a hospital, a
-    regional archive, some of them open to everybody. Scans them as a stranger would find them, shows the table, writes
-    the report. Nothing leaves this machine, and every patient is made up or is one of pydicom's test images.
+    regional archive, some of them open to everybody. Scans them as a stranger would find them, shows the table, puts a
+    guard before one of them and looks again, writes the report. Nothing leaves this machine, and every patient is made
+    up or is one of pydicom's test images.
     """
+    from leadapron.cli import demo_guard
     from leadapron.cli.scan import Job
     from leadapron.kernel.errors import UsageError
     from leadapron.lab.population import load
@@ -51,18 +55,61 @@ def command(ctx: click.Context, report: Path, keep: bool, quiet: bool) -> None:
     if taken:
         _say(f"Left out, because another program of this machine answers there: port {', '.join(map(str, taken))}")
     ports = tuple(port for port in DEFAULT_PORTS if port not in taken)
-    with LabProcess(without(load(POPULATION), taken)) as lab:
-        up = len(lab.truth())
+    street, chosen = demo_guard.split(without(load(POPULATION), taken))
+    with (
+        tempfile.TemporaryDirectory(prefix="leadapron-") as home,
+        LabProcess(street) as lab,
+        contextlib.ExitStack() as door,
+    ):
+        practice = door.enter_context(LabProcess(chosen))
+        up = len(lab.truth()) + len(practice.truth())
         _say(f"{up} servers are up. Scanning them as a stranger would: leadapron scan {TARGETS}\n")
-        code = Job(ScanRequest(targets=(TARGETS,), ports=ports), report=report, quiet=quiet).run()
+        request = ScanRequest(targets=(TARGETS,), ports=ports, location=home)
+        code = Job(request, report=report, quiet=quiet, passing=True).run()
         if code == 130:
             ctx.exit(code)
+        door.close()
+        _guard(Path(home), chosen, ports, report)
         _say(f"\nOpen {report.absolute().as_uri()} in a browser: what stands open, and how each server is closed.")
         if keep:
+            door.enter_context(LabProcess(chosen))
             _wait()
         else:
             _say(f"The street is gone again. '{program()} demo --keep' leaves it running for scans of your own.")
     _say(f"Your own network: '{program()} scope new FILE', then '{program()} scan --scope FILE TARGET'.")
+
+
+def _guard(home: Path, chosen: Population, ports: tuple[int, ...], report: Path) -> None:
+    """Put a guard before one of them, look again, and write both looks into the report."""
+    from msgspec import structs
+
+    from leadapron.cli import demo_guard
+    from leadapron.cli.report import Reading, facts_of, write_page
+    from leadapron.lab.process import LabProcess
+    from leadapron.watch.track.store import Store
+    from leadapron.wire.aio.loop import run
+
+    where = demo_guard.CHOSEN
+    if taken_ports((demo_guard.GUARD_PORT, demo_guard.ENROL_PORT)):
+        _say(f"\nThe guard's part is left out: port {demo_guard.GUARD_PORT} or {demo_guard.ENROL_PORT} is taken here.")
+        return
+    _say(f"\nNow one of them is closed. A guard is put before {where}: leadapron init guard; leadapron up")
+    with Store.open(str(home)) as store, LabProcess(demo_guard.behind(chosen)):
+        scan = store.scans()[0]
+        before = [record for record in store.records(scan.id) if record.address == where]
+        with demo_guard.guarding(home) as config:
+            keys = demo_guard.join(home, config)
+            studies = run(demo_guard.ask(keys))
+            after = run(demo_guard.look(ports))
+        for change in (compared := demo_guard.compare(before, after, studies)).changes:
+            then = "closed" if change.before is None else change.before.verdict
+            now = "closed" if change.after is None else change.after.verdict
+            why = f" ({change.after.reason})" if change.after is not None and change.after.reason else ""
+            _say(f"  {change.address}:{change.port}  {then} → {now}{why}")
+        many = demo_guard.in_words(studies)
+        _say(f"  {demo_guard.READER}, which joined with a one-time code, still gets its answers: {many}.")
+        facts = structs.replace(facts_of(scan), number=None)
+        write_page(report, facts, Reading(store, scan), compared)
 
 
 def program() -> str:

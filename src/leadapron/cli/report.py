@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from leadapron.watch.measure.model import Measurement
     from leadapron.watch.measure.record import EndpointRecord, Summary
-    from leadapron.watch.report.model import Facts
+    from leadapron.watch.report.model import After, Facts
     from leadapron.watch.track.store import Scan, Store
 
 FORMATS = ("table", "jsonl", "json", "csv")
@@ -140,12 +140,12 @@ def facts_of(scan: Scan) -> Facts:
     )
 
 
-def write_page(path: Path, facts: Facts, reading: Reading) -> None:
-    """Write the HTML report. The file is there whole or not at all."""
+def write_page(path: Path, facts: Facts, reading: Reading, after: After | None = None) -> None:
+    """Write the HTML report. The file is there whole or not at all. ``after``: what a second look saw."""
     from leadapron.watch.report.html import render
     from leadapron.watch.report.model import collect
 
-    write_file(path, [render(collect(facts, reading.pairs(), reading.summary))])
+    write_file(path, [render(collect(facts, reading.pairs(), reading.summary), after=after)])
 
 
 def write_results(format_: str, output: Path | None, facts: Facts, reading: Reading, page: Path | None = None) -> None:

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 
 class Results:
-    """Use as a context manager: ``put`` while it runs, ``finish`` at the end."""
+    """Use as a context manager: ``put`` while it runs, ``finish`` at the end. ``passing``: the scan is kept for as long
+    as the command runs, and no longer, so that its number means nothing to the user."""
 
-    def __init__(self, format_: str, output: Path | None) -> None:
+    def __init__(self, format_: str, output: Path | None, passing: bool = False) -> None:
+        self._passing = passing
         self._format = format_
         self._output = output
         self._stream: IO[str] | None = None
@@ -83,7 +85,7 @@ class Results:
         with Store.open(prepared.location) as store:
             scan = store.scan(prepared.writer.scan_id)
             facts = facts_of(scan)
-            if prepared.request.location is None:
+            if prepared.request.location is None or self._passing:
                 facts = msgspec.structs.replace(facts, number=None)
             if self._stream is None:
                 write_results(self._format, self._output, facts, Reading(store, scan), page)

@@ -241,8 +241,10 @@ class Job:
         fail_on: str | None = None,
         quiet: bool = False,
         verbose: bool = False,
+        passing: bool = False,
     ) -> None:
         self.request = request
+        self.passing = passing
         self.format = format_
         self.output = output
         self.report = report
@@ -263,7 +265,7 @@ class Job:
         if self.request.options.depth in ("touch", "capabilities"):
             # Thousands of small records a second, none of them in a cycle.
             gc.set_threshold(50_000, 20, 50)
-        with Results(self.format, self.output) as results, place(self.request.location) as location:
+        with Results(self.format, self.output, self.passing) as results, place(self.request.location) as location:
             plan = run(make_plan(self.request, location))
             workers = start_workers(plan)
             try:

@@ -26,7 +26,7 @@ from leadapron import __version__
 from leadapron.watch.measure.judge.remedies.data import GENERIC, product_of
 from leadapron.watch.measure.record import SEVERITIES, VERDICTS, EndpointRecord, Verdict
 from leadapron.watch.report import chart, markdown, table, text, visit, words
-from leadapron.watch.report.model import Endpoint, Report
+from leadapron.watch.report.model import After, Endpoint, Report
 
 DETAILED = 300
 TOLD: frozenset[Verdict] = frozenset({"exposed", "open", "guarded", "decoy"})  # those that spoke DICOM
@@ -46,7 +46,7 @@ MEANINGS: dict[Verdict, str] = {
 }
 
 
-def render(report: Report, *, detailed: int = DETAILED) -> str:
+def render(report: Report, *, detailed: int = DETAILED, after: After | None = None) -> str:
     """The whole file as text, to be written as UTF-8."""
     style, script = _asset("report.css"), _asset("report.js")
     worth = [point for point in report.endpoints if point.record.findings or point.record.verdict in TOLD]
@@ -60,6 +60,7 @@ def render(report: Report, *, detailed: int = DETAILED) -> str:
         policy=f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'",
         report=report,
+        after=after,
         facts=report.facts,
         summary=report.summary,
         counts={verdict: report.summary.endpoints.get(verdict, 0) for verdict in VERDICTS},

@@ -91,6 +91,23 @@ class Report(Struct, frozen=True):
         return self.total - len(self.endpoints)
 
 
+class Change(Struct, frozen=True):
+    """One endpoint at two times. None: nothing answered there."""
+
+    address: str
+    port: int
+    before: EndpointRecord | None
+    after: EndpointRecord | None
+
+
+class After(Struct, frozen=True):
+    """A second look at a few endpoints, when something was done about them. ``done``: what, in a sentence or two."""
+
+    title: str
+    done: str
+    changes: tuple[Change, ...]
+
+
 def importance(record: EndpointRecord) -> tuple[int, int, int, str, int]:
     """A key that sorts what matters first; the address breaks ties, so that two reports of one scan are the same.
 
