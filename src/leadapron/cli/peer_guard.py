@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from leadapron.guard.identity.authority import Authority
-from leadapron.guard.identity.codes import join_host, render, where
+from leadapron.guard.identity.codes import render, where
 from leadapron.guard.identity.csr import key_pem, new_key, request
 from leadapron.guard.identity.export import KeyPair
 from leadapron.guard.identity.issuing import invite
@@ -29,6 +29,7 @@ from leadapron.guard.policy.words import closest, shown
 from leadapron.guard.settings import Guard, load_guard
 from leadapron.kernel.config import Settings, find_file, load
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import HostPort
 from leadapron.kernel.paths import default_data_dir
 
 
@@ -185,7 +186,7 @@ def _reached(settings: Guard) -> tuple[str, int]:
             "--host HOST:PORT does"
         )
     _, port = where(settings.enrol)
-    return where(join_host(settings.names[0], port))
+    return where(str(HostPort(settings.names[0], port)))
 
 
 def _who() -> str:

@@ -10,6 +10,7 @@ from typing import Self
 from leadapron.guard.gateway.enrolment import Event, serve_enrolment
 from leadapron.guard.identity.authority import Authority
 from leadapron.guard.identity.registry import Registry
+from leadapron.kernel.hostport import HostPort
 
 WAIT_S = 30.0
 
@@ -27,7 +28,9 @@ class Serving:
         self._registry = Registry(self.home)
         authority = Authority.load(self.home)
         self._thread.start()
-        start = serve_enrolment(self.home, "127.0.0.1:0", self._registry, authority, on_event=self.events.append)
+        start = serve_enrolment(
+            self.home, HostPort("127.0.0.1", 0), self._registry, authority, on_event=self.events.append
+        )
         self._service = asyncio.run_coroutine_threadsafe(start, self._loop).result(WAIT_S)
         self.port = self._service.port
         return self

@@ -34,6 +34,7 @@ from leadapron.guard.identity.issuing import invite
 from leadapron.guard.identity.join import held, join, renew
 from leadapron.guard.identity.registry import PeerIdentity, Refused
 from leadapron.kernel.errors import Failure, UsageError
+from leadapron.kernel.hostport import HostPort
 
 WAIT_S = 10.0
 
@@ -50,7 +51,12 @@ class Place:
     async def open(self, bounds: Bounds | None = None) -> AsyncIterator[Place]:
         guard = self.guard
         async with await serve_enrolment(
-            guard.home, "127.0.0.1:0", guard.registry, guard.authority, on_event=self.events.append, bounds=bounds
+            guard.home,
+            HostPort("127.0.0.1", 0),
+            guard.registry,
+            guard.authority,
+            on_event=self.events.append,
+            bounds=bounds,
         ) as self.service:
             yield self
 
@@ -438,7 +444,7 @@ async def test_a_listener_that_fails_does_not_hurt(tmp_path: Path) -> None:
     def broken(event: Event) -> None:
         raise RuntimeError("the trail is full")
 
-    service = await serve_enrolment(made.home, "127.0.0.1:0", made.registry, made.authority, on_event=broken)
+    service = await serve_enrolment(made.home, HostPort("127.0.0.1", 0), made.registry, made.authority, on_event=broken)
     code = invite(made.registry, made.authority, name="CT1", ae="CT1", host="127.0.0.1", port=service.port)
     assert (await join(render(code), tmp_path / "peer")).name == "CT1"
     with pytest.raises(Failure, match="cannot listen"):

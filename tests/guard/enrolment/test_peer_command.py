@@ -178,7 +178,7 @@ def test_the_configuration_keeps_what_it_had(practice: Practice) -> None:
         (["CT1", "--ae", "CT1", "--may", "stor"], 'the closest one is "store"'),
         (["CT1", "--ae", "CT1", "--from", "10.0.0.0/99"], "from"),
         (["CT1", "--ae", "CT1", "--hours", "soon"], "no hours"),
-        (["CT1", "--ae", "CT1", "--host", "guard"], "a host with its port"),
+        (["CT1", "--ae", "CT1", "--host", "guard"], "should be HOST:PORT"),
         (["CT1", "--again"], "has no peer 'CT1'; the closest one is MR1"),
         (["MR1", "--again", "--may", "find"], "change it there"),
         (["MR1", "--again", "--ae", "X"], "the AE title of MR1 is MR1"),

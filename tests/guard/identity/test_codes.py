@@ -6,8 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from leadapron.guard.identity.codes import Code, join_host, new_code, parse, render, secret_hash, where
+from leadapron.guard.identity.codes import Code, new_code, parse, render, secret_hash, where
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import HostPort
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 hosts = st.sampled_from(["guard.example", "192.0.2.7", "2001:db8::7", "localhost", "a-b.c_d.example"])
@@ -68,7 +69,7 @@ def test_what_is_no_code_is_told_without_repeating_it(text: str) -> None:
         ("ABCD", "begins with host and port"),
         ("guard.example:2780/ABCD", "has 4 characters"),
         ("guard.example:2780/" + "U" * 56, "characters after the slash that no code has"),
-        ("guard.example/" + "A" * 56, "a host with its port is expected"),
+        ("guard.example/" + "A" * 56, "should be HOST:PORT"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, says: str) -> None:
@@ -77,7 +78,7 @@ def test_what_is_wrong_is_said(text: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "x:", ":1", "x:0", "x:65536", "x:1a", "::1:80", "[x]:1", "a b:1", "x:-1", "x:٣", "[::1]", "x\n:1"]
+    "text", ["", "x", "x:", ":1", "x:0", "x:65536", "x:1a", "::1:80", "a b:1", "x:-1", "x:٣", "[::1]", "x\n:1"]
 )
 def test_places_that_are_none(text: str) -> None:
     with pytest.raises(UsageError):
@@ -86,7 +87,7 @@ def test_places_that_are_none(text: str) -> None:
 
 @given(hosts, st.integers(1, 65535))
 def test_places_that_are_some(host: str, port: int) -> None:
-    assert where(join_host(host, port)) == (host, port)
+    assert where(str(HostPort(host, port))) == (host, port)
 
 
 def test_secrets_are_random_and_hidden() -> None:

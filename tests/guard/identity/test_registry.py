@@ -114,6 +114,14 @@ def test_of_the_authority_before_this_one(guard: Guarded) -> None:
         assert registry.identify(certificate, "CT1") == Refused("certificate of another authority")
 
 
+def test_where_the_authority_cannot_be_read_nobody_is_let_in(guard: Guarded) -> None:
+    certificate = der(issued(guard).chain)
+    (guard.home / "authority.pem").write_bytes(b"nothing")
+    never = der(guard.authority.sign_peer(request(new_key()), name="MR1", ae="MR1"))
+    for shown in (certificate, never):
+        assert guard.registry.identify(shown, "CT1") == Refused("our own authority cannot be read")
+
+
 def test_it_ends_with_its_time(guard: Guarded) -> None:
     certificate, identity = known(guard, days=2)
     guard.clock.move(days=2, seconds=-1)
@@ -214,7 +222,8 @@ def test_many_change_at_once_and_nobody_is_missed(guard: Guarded) -> None:
 
 
 def test_where_the_registry_cannot_be_read_nobody_is_let_in(guard: Guarded) -> None:
-    _, identity = known(guard)
+    certificate, identity = known(guard)
+    never = der(guard.authority.sign_peer(request(new_key()), name="MR1", ae="MR1"))
     guard.registry.database.close()
     for file in guard.home.glob("identity.db*"):
         file.unlink()
@@ -222,7 +231,8 @@ def test_where_the_registry_cannot_be_read_nobody_is_let_in(guard: Guarded) -> N
     with guard.registry._revision.changing():
         pass
     assert not guard.registry.valid(identity)
-    assert isinstance(guard.registry.identify(None, "CT1"), Refused)
+    for shown in (certificate, never):
+        assert guard.registry.identify(shown, "CT1") == Refused("our own registry cannot be read")
     with pytest.raises(Failure):
         guard.registry.certificates()
     os.unlink(guard.home / "identity.db")  # so that closing the fixture can begin anew

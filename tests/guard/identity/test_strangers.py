@@ -1,7 +1,7 @@
 """Whatever happened before, in whatever order: only who should be is identified, and nobody else is given anything.
 
 A machine of states invites, redeems (rightly and wrongly), issues, renews, revokes and lets time pass, and keeps a
-plain account of its own of who may come in. After each step the registry must agree with it for every certificate that ever was,
+plain account of its own. After each step the registry must agree with it for every certificate that ever was,
 under its own AE title and under others, in this process's view and in that of one that was open all along.
 """
 

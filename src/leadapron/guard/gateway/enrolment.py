@@ -33,6 +33,7 @@ from leadapron.guard.identity.issuing import Issued, redeem, renew
 from leadapron.guard.identity.messages import AUTHORITY, ENROL, RENEW, Chain, Enrol, Renew
 from leadapron.guard.identity.registry import Refused, Registry
 from leadapron.kernel.errors import Failure, LeadApronError
+from leadapron.kernel.hostport import HostPort
 
 _log: Final = logging.getLogger(__name__)
 
@@ -82,13 +83,13 @@ class Enrolment:
     def __init__(
         self,
         home: Path,
-        address: str,
+        address: str | HostPort,
         registry: Registry,
         authority: Authority,
         on_event: Callable[[Event], None],
         bounds: Bounds,
     ) -> None:
-        self.host, self.port = where(address, lowest=0)
+        self.host, self.port = where(address) if isinstance(address, str) else address
         self.turned_away = 0
         """Connections that were closed unheard, because too many others came."""
         self._home, self._registry, self._authority = home, registry, authority
@@ -299,15 +300,15 @@ def _secret(text: str) -> bytes:
 
 async def serve_enrolment(
     home: Path,
-    address: str,
+    address: str | HostPort,
     registry: Registry,
     authority: Authority,
     *,
     on_event: Callable[[Event], None] = lambda event: None,
     bounds: Bounds | None = None,
 ) -> Enrolment:
-    """Listen at ``address`` (``host:port``, port 0 takes any). ``on_event`` is called on the loop, once for each try
-    that was not just a look at ``/authority``. Raises `Failure`.
+    """Listen at ``address``: ``host:port``, or a `HostPort`, whose port may be 0 for any. ``on_event`` is called on the
+    loop, once for each try that was not just a look at ``/authority``. Raises `Failure`.
 
     ``async with await serve_enrolment(…) as service: …``
     """

@@ -14,13 +14,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 import secrets
 from typing import Final
 
 from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import HostPort, parse_host_port
 
 SECRET: Final = 16
 PIN: Final = 16
@@ -32,7 +32,6 @@ _STANDARD: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"  # RFC 4648 §6
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _OUT: Final = str.maketrans(_STANDARD, _CROCKFORD)
 _IN: Final = str.maketrans(_CROCKFORD + "ILO", _STANDARD + "BBA")  # I and L are read as 1, O as 0
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 
 
 class Code(Struct, frozen=True):
@@ -53,7 +52,7 @@ class Code(Struct, frozen=True):
 
 def new_code(host: str, port: int, fingerprint: str) -> Code:
     """A code with a new secret, for the authority with this fingerprint (SHA-256, hexadecimal)."""
-    where(join_host(host, port))
+    host, port = where(str(HostPort(host, port)))
     return Code(host, port, secrets.token_bytes(SECRET), bytes.fromhex(fingerprint)[:PIN])
 
 
@@ -64,7 +63,7 @@ def secret_hash(secret: bytes) -> str:
 
 def render(code: Code) -> str:
     """One line."""
-    place = join_host(code.host, code.port)
+    place = str(HostPort(code.host, code.port))
     octets = code.secret + code.pin
     text = base64.b32encode(octets + _check(place, octets)).decode("ascii").translate(_OUT)
     return f"{place}/" + "-".join(text[at : at + GROUP] for at in range(0, LENGTH, GROUP))
@@ -84,25 +83,15 @@ def parse(text: str) -> Code:
     octets = base64.b32decode(typed.translate(_IN))
     octets, check = octets[: SECRET + PIN], octets[SECRET + PIN :]
     host, port = where(place)
-    if not hmac.compare_digest(check, _check(join_host(host, port), octets)):
+    if not hmac.compare_digest(check, _check(str(HostPort(host, port)), octets)):
         raise UsageError("the code was mistyped: its check does not fit. Compare it with what was given to you")
     return Code(host, port, octets[:SECRET], octets[SECRET:])
 
 
-def where(text: str, *, lowest: int = 1) -> tuple[str, int]:
-    """``host:port`` or ``[IPv6]:port``. Raises `UsageError`. A listener may ask for any port: ``lowest`` 0."""
-    host, colon, digits = text.rpartition(":")
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    ipv6 = bare != host
-    if not colon or not _HOST.fullmatch(bare) or (":" in bare) != ipv6 or not re.fullmatch(r"[0-9]{1,5}", digits):
-        raise UsageError("a host with its port is expected: guard.example:2780, 192.0.2.7:2780 or [2001:db8::7]:2780")
-    if not lowest <= int(digits) <= 65535:
-        raise UsageError("ports go from 1 to 65535")
-    return bare.lower(), int(digits)
-
-
-def join_host(host: str, port: int) -> str:
-    return f"[{host.lower()}]:{port}" if ":" in host else f"{host.lower()}:{port}"
+def where(text: str) -> HostPort:
+    """``host:port`` or ``[IPv6]:port``, in small letters. Raises `UsageError`."""
+    host, port = parse_host_port(text, "where the guard is")
+    return HostPort(host.lower(), port)
 
 
 def _check(place: str, octets: bytes) -> bytes:

@@ -36,8 +36,11 @@ class Database:
         sa.event.listen(self._engine, "connect", _connected)
         sa.event.listen(self._engine, "begin", _begin)
         self._writer = self._engine.execution_options(immediate=True)
-        with self.writing() as connection:
-            self._prepare(connection)
+        with self.reading() as connection:
+            ready = self._version(connection) == VERSION
+        if not ready:
+            with self.writing() as connection:
+                self._prepare(connection)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -55,12 +58,15 @@ class Database:
         self._engine.dispose()
 
     def _prepare(self, connection: sa.Connection) -> None:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        version = self._version(connection)
         if version > VERSION:
             raise Failure(f"{self.file} was written by a newer Lead Apron than this one: update leadapron")
         if version == 0:
             metadata.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+
+    def _version(self, connection: sa.Connection) -> int:
+        return int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
 
     @contextmanager
     def _failures(self) -> Iterator[None]:

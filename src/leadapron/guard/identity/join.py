@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 
 from leadapron.guard.identity.authority import PEM_FILE
-from leadapron.guard.identity.codes import join_host, parse, where
+from leadapron.guard.identity.codes import parse, where
 from leadapron.guard.identity.contexts import PEER, client_context, is_guard, joining_context
 from leadapron.guard.identity.csr import key_pem, new_key, request
 from leadapron.guard.identity.messages import AUTHORITY, ENROL, MAX_ANSWER, RENEW, Chain, Enrol, Renew
@@ -34,6 +34,7 @@ from leadapron.guard.identity.names import AE_URI, PEER_URI
 from leadapron.guard.identity.pairs import complete, next_key, paths, write_next_key
 from leadapron.kernel.errors import Failure, UsageError
 from leadapron.kernel.files import private_directory, write_whole
+from leadapron.kernel.hostport import HostPort
 
 GUARD_FILE: Final = "guard.txt"
 """Where the guard is that we joined, ``host:port``: for renewals."""
@@ -63,7 +64,7 @@ async def join(code: str, directory: Path, *, seconds: float = WAIT_S) -> Joined
     certificate, _ = paths(directory, PEER)
     if certificate.exists():
         raise UsageError(f"{directory} holds a certificate already: renew it, or choose another directory")
-    place = join_host(known.host, known.port)
+    place = str(HostPort(known.host, known.port))
     pem = await _ask(place, joining_context(None), "GET", AUTHORITY, b"", seconds)
     try:
         authority = x509.load_pem_x509_certificate(pem)

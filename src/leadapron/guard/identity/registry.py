@@ -122,8 +122,12 @@ class Registry:
             return Refused(self._why_not(certificate))
         identity = view.live[serial]
         parsed = x509.load_der_x509_certificate(certificate)
-        if not self._ours(parsed):
-            return Refused("certificate of another authority")
+        try:
+            if not self._ours(parsed):
+                return Refused("certificate of another authority")
+        except Failure as error:
+            _log.error("nobody is let in: %s", error)
+            return Refused("our own authority cannot be read")
         now = self._now()
         if now < parsed.not_valid_before_utc:
             return Refused("certificate not yet valid")
@@ -233,15 +237,18 @@ class Registry:
                 serial = serial_text(certificate)
             ours = self._ours(certificate)
         except Failure:
-            raise
+            return "our own authority cannot be read"
         except Exception:  # a stranger's octets: there is no list of what reading them may raise
             return "certificate that cannot be read"
         if not ours:
             return "certificate of another authority"
-        with self.database.reading() as connection:
-            revoked = connection.execute(
-                sa.select(certificates.c.revoked_at).where(certificates.c.serial == serial)
-            ).scalar_one_or_none()
+        try:
+            with self.database.reading() as connection:
+                revoked = connection.execute(
+                    sa.select(certificates.c.revoked_at).where(certificates.c.serial == serial)
+                ).scalar_one_or_none()
+        except Failure:  # told by `_refresh`
+            return "our own registry cannot be read"
         return "certificate revoked" if revoked else "certificate that is not a peer's"
 
     def _ours(self, certificate: x509.Certificate) -> bool:
