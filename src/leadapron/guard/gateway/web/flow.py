@@ -17,6 +17,7 @@ from leadapron.guard.gateway.web.related import Related, boundary_of, media_type
 from leadapron.guard.gateway.web.rewrite import Addresses, JsonAddresses
 from leadapron.guard.gateway.web.route import Answer, Body
 from leadapron.guard.gateway.web.target import is_uid
+from leadapron.guard.gateway.web.zipped import ZipFilter
 from leadapron.kernel.errors import ProtocolError
 
 MAX_FIND: Final = 64 * 1024
@@ -173,7 +174,7 @@ def find_query(body: bytes, max_results: int) -> bytes:
 class Downloaded:
     """How an answer reaches the client: ``kind`` as `presented` chose it."""
 
-    def __init__(self, answer: Answer, kind: str, content_type: str | None, addresses: Addresses) -> None:
+    def __init__(self, answer: Answer, kind: str, content_type: str | None, addresses: Addresses, most: int) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
         self.keeps_length = True
         self.filter: Filter = Unchanged()
@@ -186,6 +187,8 @@ class Downloaded:
             self.filter, self.keeps_length = related, False
         elif answer is Answer.DICOM_JSON or (answer is Answer.MEDIA and kind.endswith("json")):
             self.filter, self.keeps_length = JsonAddresses(addresses), False
+        elif kind == "application/zip":
+            self.filter, self.keeps_length = ZipFilter(most), False
         elif kind == "application/dicom" or (kind == "application/octet-stream" and answer is Answer.MEDIA):
             declared = (content_type or "").partition(";")[0].strip().lower()
             if declared == "application/dicom":
@@ -193,7 +196,7 @@ class Downloaded:
 
     @property
     def zeroed(self) -> int:
-        if isinstance(self.filter, Related):
+        if isinstance(self.filter, Related | ZipFilter):
             return self.filter.zeroed
         return int(isinstance(self.filter, PreambleFilter) and self.filter.found is Preamble.ZEROED)
 

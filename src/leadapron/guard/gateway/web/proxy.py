@@ -159,7 +159,7 @@ class Proxy:
         content_type = response.headers.get("content-type")
         kind, headers = presented(route.answer, content_type)
         try:
-            down = Downloaded(route.answer, kind, content_type, Addresses(self._inside.dicomweb, outside))
+            down = Downloaded(route.answer, kind, content_type, Addresses(self._inside.dicomweb, outside), most)
         except ProtocolError:
             raise Refused(502, "the archive's answer has no readable envelope") from None
         headers += down.headers
