@@ -22,7 +22,14 @@ _MARK = {"closed to strangers": "ok", "this machine only": "ok", "open": "OPEN"}
 @click.option(
     "--timeout", type=click.FloatRange(0.1, 60), default=5.0, show_default=True, help="Seconds for each wait."
 )
-@click.option("--format", "form", type=click.Choice(["table", "json", "jsonl"]), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json", "jsonl"]),
+    default="table",
+    show_default=True,
+    help="What to print on stdout, and nothing else there.",
+)
 @click.option(
     "--fail-on",
     type=click.Choice(["never", "low", "medium", "high", "critical"]),

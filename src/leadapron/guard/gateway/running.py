@@ -32,10 +32,11 @@ from leadapron.guard.gateway.setup import KEY_FILE
 from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
 from leadapron.guard.identity.authority import Authority
 from leadapron.guard.identity.contexts import delivery_context, reload, server_context, web_context
+from leadapron.guard.identity.people import Client, People, Provider, Site
 from leadapron.guard.identity.registry import Registry
 from leadapron.guard.identity.renewal import WARNING, Ending, expiring, renew_server
 from leadapron.guard.policy.reload import Reloading
-from leadapron.guard.settings import Guard
+from leadapron.guard.settings import Guard, Web
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import LeadApronError
 from leadapron.kernel.hostport import HostPort, parse_host_port
@@ -240,8 +241,9 @@ async def _listen(running: Running, stack: AsyncExitStack, clock: Clock) -> None
                 on_event=lambda event: running.record(of_enrolment(event)),
             )
         )
+    people = _people(running, stack, clock)
     if settings.web is not None and settings.archive.web is not None:
-        await _pages(running, stack, clock)
+        await _pages(running, people, stack, clock)
 
 
 def _inside(settings: Guard) -> ssl.SSLContext | None:
@@ -250,25 +252,47 @@ def _inside(settings: Guard) -> ssl.SSLContext | None:
     return client_context(authorities=None if settings.archive.ca is None else Path(settings.archive.ca))
 
 
-async def _pages(running: Running, stack: AsyncExitStack, clock: Clock) -> None:
+def _people(running: Running, stack: AsyncExitStack, clock: Clock) -> People:
+    """Who may log in; also without pages, for what commands beside the guard did with them goes to the trail."""
+    settings = running.settings
+    web = settings.web or Web()
+    site = None
+    if settings.web is not None and settings.names:
+        site = Site(settings.names[0], _origins(settings, settings.web))
+    people = stack.enter_context(
+        People(
+            running.home,
+            clock,
+            on_event=lambda event: running.record(of_people(event)),
+            site=site,
+            idle_s=web.idle_s,
+            absolute_s=web.absolute_s,
+        )
+    )
+
+    async def sweep() -> None:
+        while True:
+            try:
+                await asyncio.to_thread(people.sweep)
+            except LeadApronError as error:
+                running._tell(f"guard: {error}")
+            await asyncio.sleep(SWEEP_S)
+
+    stack.push_async_callback(_ended, asyncio.create_task(sweep()))
+    return people
+
+
+def _origins(settings: Guard, web: Web) -> tuple[str, ...]:
+    place = parse_host_port(web.listen, "[guard.web] listen")
+    return tuple(f"https://{HostPort(name, place.port)}" for name in settings.names)
+
+
+async def _pages(running: Running, people: People, stack: AsyncExitStack, clock: Clock) -> None:
     from leadapron.guard.gateway.web.app import build_app
     from leadapron.guard.gateway.web.server import serve_web
-    from leadapron.guard.identity.people import Client, People, Provider, Site
 
     settings, home = running.settings, running.home
     assert settings.web is not None
-    place = parse_host_port(settings.web.listen, "[guard.web] listen")
-    origins = tuple(f"https://{HostPort(name, place.port)}" for name in settings.names)
-    people = stack.enter_context(
-        People(
-            home,
-            clock,
-            on_event=lambda event: running.record(of_people(event)),
-            site=Site(settings.names[0], origins),
-            idle_s=settings.web.idle_s,
-            absolute_s=settings.web.absolute_s,
-        )
-    )
     oidc = None
     if settings.oidc is not None:
         given = settings.oidc
@@ -276,7 +300,7 @@ async def _pages(running: Running, stack: AsyncExitStack, clock: Clock) -> None:
         client = Client(
             client_id=given.client_id,
             secret=secret.strip(),
-            redirect=f"{origins[0]}/guard/oidc/callback",
+            redirect=f"{_origins(settings, settings.web)[0]}/guard/oidc/callback",
             claim=given.claim,
         )
         oidc = people.oidc(Provider(given.issuer, clock), client)
@@ -294,16 +318,6 @@ async def _pages(running: Running, stack: AsyncExitStack, clock: Clock) -> None:
     running._contexts.append(context)
     server = await stack.enter_async_context(await serve_web(app, listen=settings.web.listen, tls=context))
     running.pages = HostPort(server.host, server.port)
-
-    async def sweep() -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            try:
-                await asyncio.to_thread(people.sweep)
-            except LeadApronError as error:
-                running._tell(f"guard: {error}")
-
-    stack.push_async_callback(_ended, asyncio.create_task(sweep()))
 
 
 class _ForWeb:
