@@ -169,6 +169,7 @@ class Untried:
 
 How = Run | UntilStopped | Make | Elsewhere | Untried
 HOSPITAL = "leadapron scan 10.20.0.0/24 --scope hospital.toml"
+WALK = "tests/guard/test_walk.py"
 REMEDIES = "tests/watch/measure/test_remedies.py"
 NEXT_MONTH = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
 
@@ -181,6 +182,22 @@ HOW: dict[str, dict[str, How]] = {
         ),
         "leadapron scan 192.168.1.0/24 --scope practice.toml": Run("2 endpoints give patient records"),
         "leadapron report --report practice.html": Run(makes="practice.html"),
+        "leadapron init guard --archive 192.168.1.10:104 --archive-ae PACS --name guard.example.org": Elsewhere(
+            f"{WALK}::test_init_says_what_is_next_and_leaves_what_is_there"
+        ),
+        "leadapron up": Elsewhere(f"{WALK}::practice"),
+        "leadapron peer enrol CT1 --ae CT1 --may store,echo": Elsewhere(f"{WALK}::keys"),
+        "leadapron peer join CODE": Elsewhere(f"{WALK}::keys"),
+        "leadapron check": Elsewhere(f"{WALK}::test_strangers_stay_outside"),
+    },
+    "docs/guard.md": {
+        "leadapron init guard --archive 192.168.1.10:104 --archive-ae PACS --name guard.example.org": Elsewhere(
+            f"{WALK}::test_init_says_what_is_next_and_leaves_what_is_there"
+        ),
+        "leadapron up": Elsewhere(f"{WALK}::practice"),
+        "leadapron peer enrol CT1 --ae CT1 --may store,echo": Elsewhere(f"{WALK}::keys"),
+        "leadapron peer join CODE": Elsewhere(f"{WALK}::keys"),
+        "leadapron check": Elsewhere(f"{WALK}::test_strangers_stay_outside"),
     },
     "CONTRIBUTING.md": {
         "make": Make("make demo"),
