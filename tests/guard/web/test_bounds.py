@@ -19,6 +19,7 @@ from leadapron.guard.gateway.web import exchange as exchanges
 from leadapron.guard.gateway.web.server import serve_web
 from leadapron.guard.settings import Limits
 from leadapron.kernel.errors import UsageError
+from leadapron.wire.aio.loop import loop_factory
 from leadapron.wire.aio.tls import probe_context, server_context
 from peers.certificates import Certificates
 from peers.process import HOST
@@ -578,3 +579,59 @@ async def settled(condition: Any, seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "not within the bound"
         await asyncio.sleep(0.02)
+
+
+def test_the_same_on_uvloop(tmp_path: Path, certificates: Certificates) -> None:
+    async def main() -> None:
+        limits = Limits(connections=20, per_address=10, handshake_s=0.5)
+        async with (
+            Recorder() as inner,
+            guarding(tmp_path, certificates, inner.url, limits=limits, serve={"head_s": 0.5}) as served,
+        ):
+            headers = reader(served)
+            async with served.client() as client:
+                assert (await client.get("/dicom-web/studies", headers=headers)).status_code == 200
+                answer = await client.post("/dicom-web/studies", content=stow(FILE), headers=headers | STOW)
+                assert answer.status_code == 200
+            silent = await asyncio.open_connection(HOST, served.server.port)
+            assert await raw(served, b"GET / HT") == b""
+            await settled(lambda: served.server.connections == 0)
+            silent[1].close()
+        assert len(inner.asked) == 2
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        assert "uvloop" in type(runner.get_loop()).__module__
+        runner.run(main())
+
+
+async def test_who_goes_on_sending_after_a_refusal_is_cut_off(tmp_path: Path, certificates: Certificates) -> None:
+    async with Recorder() as inner, guarding(tmp_path, certificates, inner.url) as served:
+        head = b"POST /dicom-web/studies HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        before = time.monotonic()
+        answer = await raw(served, head, *[b"1\r\nx\r\n"] * 400, pause=0.02)
+        assert answer.startswith(b"HTTP/1.1 401") and time.monotonic() - before < 12
+        await settled(lambda: served.server.connections == 0)
+        assert inner.asked == []
+
+
+async def test_one_person_does_not_take_all_places(tmp_path: Path, certificates: Certificates) -> None:
+    release = asyncio.Event()
+
+    async def slowly(asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
+        if "slow" in asked.target:
+            await release.wait()
+        return 200, [("Content-Type", "application/dicom+json")], b"[]"
+
+    async with Recorder(slowly) as inner, guarding(tmp_path, certificates, inner.url) as served:
+        greedy = reader(served)
+        served.person("other")
+        modest = bearer(served.token("other", ALL_WEB))
+        async with served.client() as client:
+            held = [
+                asyncio.create_task(client.get("/dicom-web/studies?PatientID=slow", headers=greedy)) for _ in range(40)
+            ]
+            await settled(lambda: len(inner.asked) == 16)
+            assert (await client.get("/dicom-web/studies", headers=modest)).status_code == 200
+            assert len(inner.asked) == 17
+            release.set()
+            assert {answer.status_code for answer in await asyncio.gather(*held)} == {200}
