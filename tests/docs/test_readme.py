@@ -190,6 +190,10 @@ HOW: dict[str, dict[str, How]] = {
         "leadapron peer join CODE": Elsewhere(f"{WALK}::keys"),
         "leadapron check": Elsewhere(f"{WALK}::test_strangers_stay_outside"),
     },
+    "docs/guard-peers.md": {
+        "leadapron peer enrol CT1 --ae CT1 --may store,echo": Elsewhere(f"{WALK}::keys"),
+        "leadapron peer join guard.example:2780/7ZK4-M0QH-…": Elsewhere(f"{WALK}::keys"),
+    },
     "docs/guard.md": {
         "leadapron init guard --archive 192.168.1.10:104 --archive-ae PACS --name guard.example.org": Elsewhere(
             f"{WALK}::test_init_says_what_is_next_and_leaves_what_is_there"
