@@ -25,6 +25,7 @@ from leadapron.guard.identity.codes import render
 from leadapron.guard.identity.issuing import invite
 from leadapron.guard.identity.join import held, join
 from leadapron.kernel.errors import Failure, LeadApronError, UsageError
+from leadapron.kernel.hostport import HostPort
 from peers.certificates import Certificates
 from peers.process import free_port, listening
 
@@ -63,15 +64,15 @@ def test_good_settings() -> None:
         ({"from": ("",)}, "--from takes addresses"),
         ({"listen": "0.0.0.0:104"}, "not all of them"),
         ({"listen": "[::]:104"}, "not all of them"),
-        ({"listen": ":104"}, "--listen needs host and port"),
+        ({"listen": ":104"}, "--listen: "),
         ({"listen": "host:104"}, "--listen takes addresses"),
-        ({"listen": "127.0.0.1:0"}, "--listen needs host and port"),
-        ({"listen": "127.0.0.1:70000"}, "--listen needs host and port"),
-        ({"to": "guard.example.org"}, "--to needs host and port"),
+        ({"listen": "127.0.0.1:0"}, "--listen: .* HOST:PORT"),
+        ({"listen": "127.0.0.1:70000"}, "--listen: .* HOST:PORT"),
+        ({"to": "guard.example.org"}, "--to: .* HOST:PORT"),
         ({"calling": None}, "--calling is missing"),
-        ({"calling": " "}, "--calling is an AE title"),
-        ({"called": "X" * 17}, "--called is an AE title"),
-        ({"called": "A\\B"}, "--called is an AE title"),
+        ({"calling": " "}, "--calling: an AE title"),
+        ({"called": "X" * 17}, "--called: an AE title"),
+        ({"called": "A\\B"}, "--called: an AE title"),
         ({"max_queue": -1.0}, "--max-queue is -1 GiB"),
         ({"identity": None, "queue": None}, "--identity, --queue are missing"),
     ],
@@ -220,7 +221,7 @@ async def test_what_is_refused_for_now_is_tried_again(tmp_path: Path, certificat
 
 async def test_the_certificate_is_renewed_where_it_was_joined(tmp_path: Path) -> None:
     guard = guarded(tmp_path / "guard")
-    async with await serve_enrolment(guard.home, f"{HOST}:0", guard.registry, guard.authority) as service:
+    async with await serve_enrolment(guard.home, HostPort(HOST, 0), guard.registry, guard.authority) as service:
         code = invite(guard.registry, guard.authority, name="CT1", ae="CT1", host=HOST, port=service.port)
         home = tmp_path / "identity"
         await join(render(code), home)
@@ -253,7 +254,7 @@ async def test_another_authoritys_certificate_is_left_to_its_owner(tmp_path: Pat
 async def test_delivery_with_a_certificate_of_the_guards_authority(tmp_path: Path) -> None:
     """What ``peer join`` leaves serves as it is, and the guard's name is verified."""
     guard, far = guarded(tmp_path / "guard"), FarSide()
-    async with await serve_enrolment(guard.home, f"{HOST}:0", guard.registry, guard.authority) as service:
+    async with await serve_enrolment(guard.home, HostPort(HOST, 0), guard.registry, guard.authority) as service:
         code = invite(guard.registry, guard.authority, name="CT1", ae="CT1", host=HOST, port=service.port)
         joined = tmp_path / "joined"
         await join(render(code), joined)

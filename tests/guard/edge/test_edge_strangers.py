@@ -104,6 +104,62 @@ async def test_another_title_is_rejected(tmp_path: Path, certificates: Certifica
     assert all(line.isprintable() for line in log.lines)
 
 
+ADDRESSES = tuple(f"127.0.0.{n}" for n in (1, 2, 3, 21))
+TITLES = ("CT1", "ct1", "CT", "CT11", "PACS", "PAC", "CT1 PACS", "ANY-SCP", "A" * 16)
+Who = tuple[str, str, str]  # address, calling, called
+WHOEVER = st.tuples(st.sampled_from(ADDRESSES), st.sampled_from(TITLES), st.sampled_from(TITLES))
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sources=st.sets(st.sampled_from(ADDRESSES), min_size=1, max_size=2),
+    titles=st.tuples(st.sampled_from(TITLES), st.sampled_from(TITLES)),
+    strangers=st.lists(WHOEVER, min_size=1, max_size=8, unique=True),
+)
+def test_whoever_is_not_the_device_gets_nothing_and_leaves_one_message(
+    tmp_path_factory: pytest.TempPathFactory,
+    certificates: Certificates,
+    sources: set[str],
+    titles: tuple[str, str],
+    strangers: list[Who],
+) -> None:
+    """For every configuration: who comes from elsewhere, or under other titles, achieves nothing."""
+    home, let_in = tmp_path_factory.mktemp("edge"), 0
+    told = {"from": tuple(sorted(sources)), "calling": titles[0], "called": titles[1]}
+    settings_ = configured(home, certificates, free_port(), **told)
+    the_device = (min(sources), *titles)
+    strangers = [*(who for who in strangers if who != the_device), the_device]
+
+    async def visit(who: Who) -> bool:
+        """Whether the association was accepted; a store follows it at once, answered or not."""
+        address, calling, called = who
+        octets = encode(build_request(STORE_CONTEXTS, called=called, calling=calling)) + _stored(1)[_REQUEST:]
+        async with asyncio.timeout(20):
+            reader, writer = await connected(settings_.listen_port, address)
+            try:
+                writer.write(octets)
+                return (await reader.read(1)) == b"\x02"
+            except ConnectionError:
+                return False
+            finally:
+                writer.transport.abort()
+
+    async def main() -> list[bool]:
+        nonlocal let_in
+        log = Log()
+        async with running(settings_, log) as edge:
+            accepted = await asyncio.gather(*(visit(who) for who in strangers))
+            let_in = sum(accepted)
+            await until(lambda: len([t for t in log.lines if t[:6] == "turned"]) == len(strangers) - let_in, "all told")
+            assert len(edge.queue) <= let_in
+        return accepted
+
+    known = [who[0] in sources and who[1:] == titles for who in strangers]
+    assert asyncio.run(main()) == known and let_in
+    shown = CliRunner().invoke(root, ["audit", "show", "--data", str(settings_.queue), "--format", "jsonl"])
+    assert shown.stdout.count("Node Authentication") == len(strangers) - let_in, shown.stdout
+
+
 async def test_a_title_is_shown_escaped(tmp_path: Path, certificates: Certificates) -> None:
     log, settings_ = Log(), configured(tmp_path, certificates, free_port())
     raw = bytearray(encode(build_request(STORE_CONTEXTS, called=CALLED, calling="EVIL")))
@@ -177,6 +233,9 @@ async def test_the_far_side_demands_our_certificate(tmp_path: Path, certificates
 
 
 # ---- hostile input of the device itself ------------------------------------------------------------------------------
+
+
+_REQUEST = len(encode(build_request(STORE_CONTEXTS, called=CALLED, calling=CALLING)))
 
 
 def _stored(number: int) -> bytes:

@@ -99,6 +99,7 @@ class Conversation:
         self._listener: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._asked: Request | None = None  # of the device, passed on, and not finally answered
+        self._asked_on = 0  # its presentation context
         self._asked_at = 0.0
         self._far_asks: int | None = None  # message ID of a request of the far side that the device has not answered
 
@@ -234,7 +235,8 @@ class Conversation:
         if message.context.id not in far.session.contexts:
             await self._refuse(message, command, SOP_CLASS_NOT_SUPPORTED, None)
             return
-        self._asked, self._asked_at = command, asyncio.get_running_loop().time()
+        self._asked, self._asked_on = command, message.context.id
+        self._asked_at = asyncio.get_running_loop().time()
         await self._pass_on(far, message, data)
 
     async def _pass_on(self, far: Far, message: Message, data: bytes | None) -> None:
@@ -284,11 +286,10 @@ class Conversation:
             await self._upper.abort()
         elif self._asked is not None:
             asked, self._asked = self._asked, None
-            context = next(c for c in self._local.contexts.values() if c.abstract_syntax == asked.sop_class)
             kind, status = _FAILURES[type(asked)]
             response = kind(asked.message_id, status, sop_class=asked.sop_class, error_comment=_DOWN)
             with contextlib.suppress(WireError):  # the device is gone, too, as its own task finds out
-                await self._say(context.id, response)
+                await self._say(self._asked_on, response)
 
     async def _heard(self, far: Far) -> Message | None:
         seconds = far.session.timeouts.response

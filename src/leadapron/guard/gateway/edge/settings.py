@@ -15,7 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from leadapron.guard.gateway.edge.item import QueueLimits
+from leadapron.guard.identity.names import ae_title
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import parse_host_port
 
 LISTEN: Final = "127.0.0.1:11112"
 GIB: Final = 1 << 30
@@ -75,8 +77,8 @@ def check(given: Table) -> EdgeSettings:
     if missing:
         are = "is" if len(missing) == 1 else "are"
         raise UsageError(f"{', '.join(missing)} {are} missing: an edge serves one device, and nobody by default")
-    listen_host, listen_port = _endpoint("--listen", given.listen or LISTEN)
-    host, port = _endpoint("--to", given.to or "")
+    listen_host, listen_port = parse_host_port(given.listen or LISTEN, "--listen")
+    host, port = parse_host_port(given.to or "", "--to")
     return EdgeSettings(
         listen_host=_listening(listen_host),
         listen_port=listen_port,
@@ -103,15 +105,6 @@ def _limits(max_queue: float | None, reserve: float | None) -> QueueLimits:
     )
 
 
-def _endpoint(option: str, text: str) -> tuple[str, int]:
-    """``host:port``, ``[IPv6]:port``."""
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
-    if not colon or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise UsageError(f"{option} needs host and port: 127.0.0.1:11112, guard.example.org:2762, [fd00::5]:104")
-    return host, int(port)
-
-
 def _address(option: str, text: str) -> str:
     try:
         return str(ip_address(text.strip()))
@@ -127,7 +120,7 @@ def _listening(host: str) -> str:
 
 
 def _title(option: str, text: str) -> str:
-    title = text.strip(" ")
-    if not 1 <= len(title) <= 16 or not title.isascii() or not title.isprintable() or "\\" in title:
-        raise UsageError(f"{option} is an AE title: 1 to 16 characters, ASCII, no backslash")
-    return title
+    try:
+        return ae_title(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from None
