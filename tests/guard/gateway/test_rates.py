@@ -19,6 +19,18 @@ def test_no_minute_holds_more_requests_than_may_be(per_minute: int, gaps: list[f
         assert sum(begin <= at < begin + 59.999 for at in taken[index:]) <= per_minute
 
 
+@given(st.integers(1, 120))
+def test_the_greediest_asker_gets_the_bound_and_no_more(per_minute: int) -> None:
+    pace, now, taken = Pace(), 0.0, list[float]()
+    while len(taken) < 3 * per_minute:
+        if wait := pace.wait(now, per_minute):
+            now += wait + 1e-9
+        else:
+            taken.append(now)
+    most = max(sum(begin <= at < begin + 59.999 for at in taken) for begin in taken)
+    assert most == per_minute
+
+
 @given(st.integers(1, 1000), GAPS)
 def test_who_waits_as_long_as_told_is_let_in(per_minute: int, gaps: list[float]) -> None:
     pace, now = Pace(), 0.0

@@ -31,6 +31,7 @@ from leadapron.guard.policy.rules import PeerRules
 from leadapron.guard.policy.services import is_storage
 from leadapron.guard.policy.words import NAME, closest, is_uid, shown, title
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import parse_host_port
 
 MAX_OCTETS: Final = 4 << 20
 MAX_PEERS: Final = 10_000
@@ -40,7 +41,6 @@ _HERE: Final = ("guard", "peer")
 _BAD_VALUE: Final = re.compile(r"(?P<what>.*?) - at `\$(?:\.(?P<key>\w+))?(?:\[(?P<index>\d+)\])?`", re.S)
 # CS (PS3.5 §6.2), as (0008,0060) is
 _CODE: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
-_HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9._-]+)?")
 
 T = TypeVar("T")
 
@@ -197,22 +197,8 @@ class _Reader:
         return text
 
     def receive(self, text: str | None) -> None:
-        if text is None:
-            return
-        host, colon, port = text.rpartition(":")
-        plain = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        if (
-            not colon
-            or not port.isascii()
-            or not port.isdigit()
-            or not 1 <= int(port[:6]) <= 65535
-            or not plain
-            or _HOST.fullmatch(plain) is None
-            or (":" in plain) != (plain != host)
-        ):
-            self.wrong(
-                f'{shown(text)} is no host and port; write "10.1.2.3:2762", "[fd00::1]:2762" or "ws1:2762"', "receive"
-            )
+        if text is not None:
+            self.tried(lambda text: parse_host_port(text, "where it takes C-STORE"), text, "receive")
 
     def tried(self, parse: Callable[[str], T], text: str, *key: str | int) -> T:
         try:
