@@ -131,11 +131,14 @@ class Server:
             task.add_done_callback(self._associations.discard)
 
     async def _connection(self, sock: socket.socket, address: str, port: int) -> None:
+        connection = Connection(sock, self._timeouts, self._pdu_limits)
         try:
-            connection = Connection(sock, self._timeouts, self._pdu_limits)
             if await self._opened(connection, sock, address):
                 await self._attend(connection, address, port)
+        except Exception as bug:
+            _log.error("a connection ended by %s", type(bug).__name__, exc_info=bug)
         finally:
+            connection.abort()
             sock.close()
             self._by_address[address] -= 1
             if not self._by_address[address]:
