@@ -19,10 +19,12 @@ import pytest
 
 from guard.relaying import House, Running, guard, table
 from leadapron.guard.audit.events import NodeAuthenticationFailed
+from leadapron.guard.gateway.dimse.server import Contexts
+from leadapron.guard.identity.contexts import server_context
 from leadapron.guard.settings import Limits
 from leadapron.kernel.errors import AssociationAborted, AssociationRejected, NotAccepted, WireError
 from leadapron.wire import uids
-from leadapron.wire.aio import ContextRequest, StoreRequest, Timeouts, associate
+from leadapron.wire.aio import ContextRequest, StoreRequest, Timeouts, associate, client_context
 from leadapron.wire.dimse.command import CStoreRequest, encode_command
 from leadapron.wire.dimse.fragments import fragment
 from leadapron.wire.elements import Tag
@@ -475,3 +477,83 @@ def test_too_many_of_one_address_are_closed_before_anything_is_read(house: House
             assert socks[3].recv(1) == b""
         (told,) = running.wait_told(NodeAuthenticationFailed)
         assert told.reason == "too many connections"
+
+
+# ---- the ways in which a guard runs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, None], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain inside", "TLS inside"])
+async def test_either_loop_and_either_inside(
+    factory: Callable[[], asyncio.AbstractEventLoop] | None, secure: bool, house: House, certificates: Certificates,
+    orthanc: Any,
+) -> None:  # fmt: skip
+    """Large objects, both ways: 20 MB in, and out again by C-GET."""
+    archive = orthanc(tls=certificates) if secure else orthanc()
+    inside = client_context(authorities=certificates.authority) if secure else None
+    pixels = os.urandom(20_000_000)
+    head = (
+        b"\x08\0\x16\0UI\x1a\0" + CT.encode() + b"\0" + b"\x08\0\x18\0UI\x06\x001.2.3\0" + b"\x08\0\x60\0CS\2\0CT"
+        b"\x10\0\x20\0LO\2\0P1" + b"\x20\0\x0d\0UI\x06\x001.2.4\0" + b"\x20\0\x0e\0UI\x06\x001.2.5\0"
+    )
+    octets = head + b"\xe0\x7f\x10\0OW\0\0" + struct.pack("<I", len(pixels)) + pixels
+    back: list[bytes] = []
+
+    async def keep(instance: StoreRequest) -> int:
+        back.append(b"".join([bytes(chunk) async for chunk in instance]))
+        return 0
+
+    with guard(
+        house, (HOST, archive.port, archive.ae), table("CT1"), loop=factory,
+        tls=lambda house: Contexts(server_context(house.home), archive=inside),
+    ) as running:  # fmt: skip
+        async with associate(
+            HOST, running.port, called=archive.ae, calling="CT1", tls=house.context("CT1"), timeouts=SOON,
+            contexts=[ContextRequest(CT, (uids.EXPLICIT_LE,), scp=True), ContextRequest(uids.STUDY_ROOT_GET)],
+        ) as association:  # fmt: skip
+            assert await association.store(CT, "1.2.3", octets) == 0
+            study = [(Tag.QueryRetrieveLevel, "CS", "STUDY"), (Tag.StudyInstanceUID, "UI", "1.2.4")]
+            assert (await association.get(uids.STUDY_ROOT_GET, study, keep)).status == 0
+        assert [octets[-len(pixels) :] == whole[-len(pixels) :] for whole in back] == [True]
+
+
+async def test_a_guard_that_closes_lets_associations_end(house: House, orthanc_: Peer) -> None:
+    """Within the grace an association goes on; after it both sides are aborted."""
+    with guard(house, (HOST, orthanc_.port, orthanc_.ae), table("CT1"), grace=1.0) as running:
+        async with associate(
+            HOST, running.port, called=orthanc_.ae, calling="CT1", contexts=CONTEXTS, tls=house.context("CT1"),
+            timeouts=SOON,
+        ) as association:  # fmt: skip
+            assert running.loop is not None and running.server is not None
+            closing = asyncio.run_coroutine_threadsafe(running.server.close(), running.loop)
+            assert await association.echo() == 0
+            await asyncio.to_thread(closing.result, 10)
+            with pytest.raises(WireError):
+                await association.echo()
+
+
+@pytest.mark.parametrize(
+    ("stranger", "reason"),
+    [
+        ("plaintext", "not TLS"),
+        ("no certificate", "no certificate"),
+        ("another authority", "certificate of another authority"),
+        ("revoked", "certificate revoked"),
+        ("another's title", "certificate bound to another AE title"),
+        ("wrong address", "it comes from '127.0.0.1', which is not in its list"),
+    ],
+)
+async def test_the_trail_says_why(
+    stranger: str, reason: str, house: House, orthanc_: Peer, certificates: Certificates
+) -> None:
+    make, calling = STRANGERS[stranger]
+    with guard(house, (HOST, orthanc_.port, orthanc_.ae), RULES) as running:
+        with contextlib.suppress(WireError):
+            async with associate(
+                HOST, running.port, called=orthanc_.ae, calling=calling, contexts=CONTEXTS,
+                tls=make(house, certificates), timeouts=SOON,
+            ):  # fmt: skip
+                pass
+        (told,) = await asyncio.to_thread(running.wait_told, NodeAuthenticationFailed)
+        assert told.reason == reason
+        assert told.address == HOST

@@ -212,6 +212,11 @@ class Leg(asyncio.BufferedProtocol):
             self._over = True
             self.failed(self, error)
 
+    def never(self) -> None:
+        """There is no connection."""
+        self._over = True
+        self.closed.set_result(None)
+
     def finish(self, last_words: bytes | None, seconds: float) -> None:
         """Sends ``last_words`` and leaves the closing to the peer, ``seconds`` at most; what it still sends is dropped.
         None: closes when what was written has left."""

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from leadapron.guard.gateway.dimse.conversation import Conversation, Ended, Outcome
 from leadapron.guard.gateway.dimse.leg import Leg, Pool
-from leadapron.kernel.errors import ProtocolError
+from leadapron.kernel.errors import ProtocolError, WireError
 from leadapron.wire.aio.transport import Connection
 from leadapron.wire.association.reasons import (
     INVALID_PDU_PARAMETER_VALUE,
@@ -77,14 +77,10 @@ class Relay:
         requestor.sink = partial(self._sink, conversation.inward.feed)
         acceptor.sink = partial(self._sink, conversation.outward.feed)
         requestor.stopped = self._inward_stopped
-        left = [
-            connection.hand_over(leg) for connection, leg in zip(self._connections, (requestor, acceptor), strict=True)
-        ]
         self._timer = self._loop.call_later(self._turn, self._tick)
         try:
-            for leg, octets in zip((requestor, acceptor), left, strict=True):
-                leg.start(octets)
-            end = await self._end
+            self._take_over()
+            end = await asyncio.shield(self._end)  # a cancellation must not take it for ended
         except asyncio.CancelledError:
             self._stop(End(None, "the guard stopped", "guard"))
             raise
@@ -95,9 +91,21 @@ class Relay:
                 await asyncio.wait([requestor.closed, acceptor.closed], timeout=2 * LINGER_S)
         return end
 
-    def abort(self, reason: str) -> None:
-        """Ends both associations at once."""
-        self._stop(End(None, reason, "guard"))
+    def _take_over(self) -> None:
+        """From now on the legs have the connections. One may have ended since its association was agreed on."""
+        legs = self.requestor, self.acceptor
+        left: dict[Leg, bytes] = {}
+        for connection, leg in zip(self._connections, legs, strict=True):
+            try:
+                left[leg] = connection.hand_over(leg)
+            except WireError:
+                connection.abort()
+                leg.never()
+        for leg in legs:
+            if leg not in left:
+                self._failed(leg, None)
+            else:
+                leg.start(left[leg])
 
     # ---- while it lasts ---------------------------------------------------------------------------------------------
 
