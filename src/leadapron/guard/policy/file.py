@@ -36,7 +36,7 @@ from leadapron.kernel.hostport import parse_host_port
 MAX_OCTETS: Final = 4 << 20
 MAX_PEERS: Final = 10_000
 _LIMITS: Final = {"max_results": 10_000_000, "studies_per_hour": 100_000, "requests_per_minute": 1_000_000}
-_KEYS: Final = tuple(field.encode_name for field in msgspec.structs.fields(PeerRules))
+KEYS: Final = tuple(field.encode_name for field in msgspec.structs.fields(PeerRules))
 _HERE: Final = ("guard", "peer")
 _BAD_VALUE: Final = re.compile(r"(?P<what>.*?) - at `\$(?:\.(?P<key>\w+))?(?:\[(?P<index>\d+)\])?`", re.S)
 # CS (PS3.5 §6.2), as (0008,0060) is
@@ -111,8 +111,8 @@ class _Reader:
 
     def peer(self) -> Peer:
         for key in self.table:
-            if key not in _KEYS:
-                self.wrong(f"a peer has no {shown(key)}; the closest key is {closest(key, _KEYS)}", key)
+            if key not in KEYS:
+                self.wrong(f"a peer has no {shown(key)}; the closest key is {closest(key, KEYS)}", key)
         for key, example in (("name", "CT1"), ("ae", "CT1")):
             if key not in self.table:
                 self.wrong(f'the peer has no {key}; write {key} = "{example}"')
