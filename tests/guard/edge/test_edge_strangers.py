@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import struct
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from guard.edge.edging import (
 from leadapron.cli.main import root
 from leadapron.guard.gateway.edge import door
 from leadapron.guard.gateway.edge.item import QueueLimits
-from leadapron.guard.gateway.edge.record import LINES, MESSAGES, Record
+from leadapron.guard.gateway.edge.record import LINES, MESSAGES, Record, Sparing
 from leadapron.kernel.errors import AssociationAborted, AssociationRejected, ConnectionLost
 from leadapron.wire import uids
 from leadapron.wire.aio import Timeouts
@@ -192,6 +193,25 @@ async def test_the_record_of_strangers_is_bounded(tmp_path: Path) -> None:
             record.stranger(ELSEWHERE, "this address may not connect", f"AE{number % 9}")
     assert len(log.lines) == LINES + 1 and f"{MESSAGES + 300 - LINES} more" in log.lines[-1]
     assert "further attempts in a short time: 300" in trail(tmp_path / "queue")
+
+
+def test_the_log_is_bounded() -> None:
+    class Clock:
+        time = 0.0
+
+        def monotonic(self) -> float:
+            return self.time
+
+        def now(self) -> datetime:
+            return datetime.now(UTC)
+
+    log, clock = Log(), Clock()
+    told = Sparing(log, clock)
+    for number in range(1000):
+        told(f"line {number}")
+    clock.time += 11
+    told("after")
+    assert log.lines == [*(f"line {n}" for n in range(200)), "800 more lines within 10 s were left out", "after"]
 
 
 # ---- the far side must prove itself ----------------------------------------------------------------------------------

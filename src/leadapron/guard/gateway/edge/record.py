@@ -25,7 +25,27 @@ from leadapron.kernel.seal import key_file
 
 LINES, MESSAGES, WINDOW_S = 10, 500, 10.0
 """Lines of the log, and messages of the trail, about strangers in one window of time; the rest is counted."""
+ALL_LINES: Final = 200
 _UNTOLD: Final = "further attempts in a short time: "
+
+
+class Sparing:
+    """A log that whoever may connect cannot fill either: ``ALL_LINES`` in one window of time, the rest is counted."""
+
+    def __init__(self, told: Callable[[str], None], clock: Clock = SystemClock()) -> None:  # noqa: B008 (without state)
+        self._told, self._clock = told, clock
+        self._until = 0.0
+        self._lines = 0
+
+    def __call__(self, text: str) -> None:
+        now = self._clock.monotonic()
+        if now >= self._until:
+            if self._lines > ALL_LINES:
+                self._told(f"{self._lines - ALL_LINES} more lines within {WINDOW_S:g} s were left out")
+            self._until, self._lines = now + WINDOW_S, 0
+        self._lines += 1
+        if self._lines <= ALL_LINES:
+            self._told(text)
 
 
 class Record:

@@ -22,7 +22,7 @@ from leadapron.guard.gateway.edge.door import Door
 from leadapron.guard.gateway.edge.line import Line
 from leadapron.guard.gateway.edge.look import data_sets, look
 from leadapron.guard.gateway.edge.queue import Queue
-from leadapron.guard.gateway.edge.record import Record
+from leadapron.guard.gateway.edge.record import Record, Sparing
 from leadapron.guard.gateway.edge.sender import Sender
 from leadapron.guard.gateway.edge.settings import EdgeSettings
 from leadapron.kernel.clock import Clock, SystemClock, iso
@@ -72,6 +72,7 @@ async def edge(
     clock: Clock = SystemClock(),  # noqa: B008 (without state)
 ) -> AsyncIterator[Running]:
     """An edge that runs for as long as the block lasts."""
+    told = Sparing(told, clock)
     credentials = Credentials(settings.identity)
     credentials.check_title(settings.calling)
     key = key_file(settings.identity / QUEUE_KEY)
