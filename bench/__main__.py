@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from bench import counting, dead, startup, verify
+from bench import counting, dead, relay, startup, verify
 from bench.run import Row, machine, version
 from leadapron import __version__
 
@@ -20,6 +20,7 @@ SUITES: dict[str, Callable[[int], dict[str, list[Row]]]] = {
     "verify": verify.suite,
     "dead": dead.suite,
     "counting": counting.suite,
+    "relay": relay.suite,
     "huge": counting.huge,
 }
 RESULTS = Path(__file__).parent / "results"

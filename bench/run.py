@@ -89,7 +89,7 @@ def _wait(pid: int, timeout: float) -> tuple[int, resource.struct_rusage, float]
     end = time.monotonic() + timeout
     peak = 0.0
     while True:
-        peak = max(peak, _high_water(pid))
+        peak = max(peak, high_water(pid))
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
             return status, usage, peak
@@ -98,7 +98,7 @@ def _wait(pid: int, timeout: float) -> tuple[int, resource.struct_rusage, float]
         time.sleep(0.005)
 
 
-def _high_water(pid: int) -> float:
+def high_water(pid: int) -> float:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -1,7 +1,7 @@
 """From nothing to a guard: the README's walk with the real commands, a real archive and real senders.
 
-An old archive that answers everybody; ``init guard``, ``up``, ``peer enrol`` here, ``peer join`` there; what the machine
-may do works, what it may not does not; strangers stay outside; it is shut out at once; the trail tells it all.
+An old archive that answers everybody; ``init guard``, ``up``, ``peer enrol`` here, ``peer join`` there. What the machine
+may do works, what it may not do does not; strangers stay outside; it is shut out at once; the trail tells it all.
 """
 
 from __future__ import annotations
