@@ -1,6 +1,6 @@
 """From nothing to a guard: the README's walk with the real commands, a real archive and real senders.
 
-An old archive that answers everybody; ``init guard``, ``up``, ``peer enrol`` here, ``peer join`` there. What the machine
+An old archive that answers everybody; ``init guard``, ``up``, ``peer enrol`` here, ``peer join`` there. What a machine
 may do works, what it may not do does not; strangers stay outside; it is shut out at once; the trail tells it all.
 """
 
