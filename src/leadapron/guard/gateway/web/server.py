@@ -173,6 +173,11 @@ class WebServer:
         """Connections at this moment, those in their handshake among them."""
         return self._server.listener.connections if self._server is not None else 0
 
+    @property
+    def turned_away(self) -> int:
+        """Connections that were closed because of the limits."""
+        return self._server.listener.turned_away if self._server is not None else 0
+
     async def __aenter__(self) -> Self:
         return self
 
