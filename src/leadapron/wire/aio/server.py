@@ -138,7 +138,7 @@ class Server:
         except Exception as bug:
             _log.error("a connection ended by %s", type(bug).__name__, exc_info=bug)
         finally:
-            connection.abort()
+            connection.forget()
             sock.close()
             self._by_address[address] -= 1
             if not self._by_address[address]:

@@ -428,6 +428,16 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def forget(self) -> None:
+        """As `abort`, and nobody will look at it again: what it holds must not wait for the collector of cycles."""
+        self.abort()
+        self._fail(ConnectionLost("the connection is not open"))
+        if self._error is not None:
+            self._error.__traceback__ = None  # its frames hold us, and we hold it
+        self.on_input = None
+        self._buffer.clear()
+        self._buffer.shrink()
+
     async def closed(self, seconds: float) -> None:
         """Until the connection is gone; after ``seconds`` it is dropped."""
         timer = self._loop.call_later(seconds, self.abort)
