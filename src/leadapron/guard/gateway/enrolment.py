@@ -23,6 +23,7 @@ from typing import Final, Self
 import msgspec
 from msgspec import Struct
 
+from leadapron.guard.audit.place import AuditFailed
 from leadapron.guard.gateway.one_request import MAX_HEAD, NoRequest, Request, answer, read_request
 from leadapron.guard.gateway.turns import Turns
 from leadapron.guard.identity.authority import Authority
@@ -88,12 +89,13 @@ class Enrolment:
         authority: Authority,
         on_event: Callable[[Event], None],
         bounds: Bounds,
+        healthy: Callable[[], bool],
     ) -> None:
         self.host, self.port = where(address) if isinstance(address, str) else address
         self.turned_away = 0
         """Connections that were closed unheard, because too many others came."""
         self._home, self._registry, self._authority = home, registry, authority
-        self._on_event, self._bounds = on_event, bounds
+        self._on_event, self._bounds, self._healthy = on_event, bounds, healthy
         self._tls = enrolment_context(home)
         self._sockets: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -244,6 +246,9 @@ class Enrolment:
 
     async def _decide(self, request: Request, certificate: bytes | None, address: str) -> bytes:
         """The answer, after what is told of it."""
+        if not self._healthy():  # no certificate is issued that cannot be recorded
+            self._refuse(address, "the audit trail cannot be written")
+            return answer(HTTPStatus.SERVICE_UNAVAILABLE)
         try:
             done = await asyncio.to_thread(self._ask, request, certificate, address)
         except (BadRequest, msgspec.MsgspecError):
@@ -285,6 +290,8 @@ class Enrolment:
     def _tell(self, event: Event) -> None:
         try:
             self._on_event(event)
+        except AuditFailed as error:
+            _log.error("enrolment: %s", error)
         except Exception:
             _log.exception("what enrolment tells was not taken")
 
@@ -306,10 +313,12 @@ async def serve_enrolment(
     *,
     on_event: Callable[[Event], None] = lambda event: None,
     bounds: Bounds | None = None,
+    healthy: Callable[[], bool] = lambda: True,
 ) -> Enrolment:
     """Listen at ``address``: ``host:port``, or a `HostPort`, whose port may be 0 for any. ``on_event`` is called on the
-    loop, once for each try that was not just a look at ``/authority``. Raises `Failure`.
+    loop, once for each try that was not just a look at ``/authority``; while ``healthy`` says that it cannot be
+    recorded, nobody is enrolled. Raises `Failure`.
 
     ``async with await serve_enrolment(…) as service: …``
     """
-    return await Enrolment(home, address, registry, authority, on_event, bounds or Bounds()).start()
+    return await Enrolment(home, address, registry, authority, on_event, bounds or Bounds(), healthy).start()

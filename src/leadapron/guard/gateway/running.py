@@ -15,6 +15,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,7 @@ from leadapron.guard.gateway.baseline import Baseline, Measure
 from leadapron.guard.gateway.dimse.server import Contexts, GuardServer, serve_guard
 from leadapron.guard.gateway.enrolment import Enrolment, serve_enrolment
 from leadapron.guard.gateway.meter import Bounds, Caps, ForDimse, Meter
+from leadapron.guard.gateway.refusals import Refusals
 from leadapron.guard.gateway.setup import KEY_FILE
 from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
 from leadapron.guard.identity.authority import Authority
@@ -36,17 +38,21 @@ from leadapron.guard.identity.people import Client, People, Provider, Site
 from leadapron.guard.identity.registry import Registry
 from leadapron.guard.identity.renewal import WARNING, Ending, expiring, renew_server
 from leadapron.guard.policy.reload import Reloading
+from leadapron.guard.policy.rules import PeerRules
 from leadapron.guard.settings import Guard, Web
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import LeadApronError
 from leadapron.kernel.hostport import HostPort, parse_host_port
 from leadapron.kernel.seal import key_file
 from leadapron.wire.aio.tls import client_context
+from leadapron.wire.pdu.types import UserIdentity
 
 BASELINE: Final = "baseline"
+USERNAME_AND_PASSCODE: Final = 2
 RULES_S: Final = 1.0
 SEEN_S: Final = 5.0
 SWEEP_S: Final = 60.0
+REFUSALS_S: Final = 1.0
 DAY_S: Final = 24 * 3600.0
 
 _log: Final = logging.getLogger(__name__)
@@ -63,6 +69,7 @@ class Running:
         self.trail: Trail
         self.registry: Registry
         self.rules: Reloading
+        self.refusals: Refusals
         self.meter: Meter
         self.dimse: GuardServer
         self.enrolment: Enrolment | None = None
@@ -72,14 +79,25 @@ class Running:
         self._contexts: list[object] = []
 
     def record(self, event: AuditEvent) -> None:
-        """To the trail. Raises `AuditFailed`: then what it is about must not happen."""
-        self.trail.record(event)
+        """To the trail; refusals of which there are too many as a sum. Raises `AuditFailed`: then what it is about
+        must not happen."""
+        self.refusals(event)
+
+    def healthy(self) -> bool:
+        """Whether what happens now can be recorded; if not nothing may happen."""
+        return self.trail.healthy
 
     # ---- what goes on beside the listeners ---------------------------------------------------------------------------
 
     async def _look_after(self) -> None:
         """Never ends by itself; what fails is told and tried again."""
-        due = {self._rules: RULES_S, self._seen: SEEN_S, self._sweep: SWEEP_S, self._certificates: DAY_S}
+        due = {
+            self._rules: RULES_S,
+            self._refusals: REFUSALS_S,
+            self._seen: SEEN_S,
+            self._sweep: SWEEP_S,
+            self._certificates: DAY_S,
+        }
         loop = asyncio.get_running_loop()
         at = dict.fromkeys(due, loop.time())
         at[self._seen] = loop.time() + SEEN_S
@@ -107,6 +125,9 @@ class Running:
         for alarm in self.meter.alarms():
             self._tell(f"ALARM: {alarm.text}")
             self.record(alarm_event(alarm))
+
+    async def _refusals(self) -> None:
+        self.refusals.sweep()
 
     async def _seen(self) -> None:
         await asyncio.to_thread(self.registry.flush)
@@ -170,6 +191,8 @@ async def run_guard(
         stack.callback(_save, meter, home / BASELINE)
         trail.record(ApplicationActivity(started=True))
         stack.callback(_stopped, trail)
+        running.refusals = Refusals(trail.record, clock)
+        stack.callback(_summed, running.refusals)
         await _syslog(running, stack)
         await _listen(running, stack, clock)
         for notice in running.rules.current.notices:
@@ -198,6 +221,11 @@ def _stopped(trail: Trail) -> None:
         trail.record(ApplicationActivity(started=False))
 
 
+def _summed(refusals: Refusals) -> None:
+    with contextlib.suppress(LeadApronError):
+        refusals.close()
+
+
 async def _ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -218,6 +246,7 @@ async def _syslog(running: Running, stack: AsyncExitStack) -> None:
 
 async def _listen(running: Running, stack: AsyncExitStack, clock: Clock) -> None:
     settings, home = running.settings, running.home
+    people = _people(running, stack, clock)
     outside, peers = server_context(home), delivery_context(home)
     running._contexts += [outside, peers]
     running.dimse = await stack.enter_async_context(
@@ -226,9 +255,11 @@ async def _listen(running: Running, stack: AsyncExitStack, clock: Clock) -> None
             registry=running.registry,
             policy=lambda: running.rules.current,
             on_event=running.record,
+            healthy=running.healthy,
             tls=Contexts(outside, peers, _inside(settings)),
             meter=ForDimse(running.meter),
             clock=clock,
+            second=partial(_shows_its_user, people),
         )
     )
     if settings.enrol:
@@ -239,9 +270,9 @@ async def _listen(running: Running, stack: AsyncExitStack, clock: Clock) -> None
                 running.registry,
                 running._authority,
                 on_event=lambda event: running.record(of_enrolment(event)),
+                healthy=running.healthy,
             )
         )
-    people = _people(running, stack, clock)
     if settings.web is not None and settings.archive.web is not None:
         await _pages(running, people, stack, clock)
 
@@ -282,6 +313,16 @@ def _people(running: Running, stack: AsyncExitStack, clock: Clock) -> People:
     return people
 
 
+async def _shows_its_user(people: People, rules: PeerRules, shown: UserIdentity | None) -> bool:
+    """The second proof of a peer whose rules name a ``user``: user name and passcode (PS3.7 D.3.3.7, type 2), where the
+    passcode is an API token of that person (``leadapron user token``)."""
+    if shown is None or shown.kind != USERNAME_AND_PASSCODE or rules.user is None:
+        return False
+    secret = shown.secondary.decode("ascii", "replace")
+    token = await asyncio.to_thread(people.token, secret, rules.name)
+    return token is not None and token.owner == rules.user == shown.primary.decode("utf-8", "replace")
+
+
 def _origins(settings: Guard, web: Web) -> tuple[str, ...]:
     place = parse_host_port(web.listen, "[guard.web] listen")
     return tuple(f"https://{HostPort(name, place.port)}" for name in settings.names)
@@ -311,7 +352,7 @@ async def _pages(running: Running, people: People, stack: AsyncExitStack, clock:
         meter=_ForWeb(running.meter),
         oidc=oidc,
         clock=clock,
-        healthy=lambda: running.trail.healthy,
+        healthy=running.healthy,
     )
     stack.push_async_callback(app.close)
     context = web_context(home)

@@ -85,7 +85,9 @@ class Back:
         archive, policy = self._settings.archive, self._ruling.policy()
         rules = policy.by_ae(asked.called)
         bad = unacceptable(asked)
-        if asked.calling != archive.ae:
+        if not self._ruling.healthy():
+            await self._reject(caller, asked, TEMPORARY_CONGESTION, "the audit trail cannot be written")
+        elif asked.calling != archive.ae:
             await self._reject(caller, asked, CALLING_AE_NOT_RECOGNIZED, "another calling AE title than the archive's")
         elif rules is None or rules.receive is None:
             await self._reject(caller, asked, CALLED_AE_NOT_RECOGNIZED, "no peer with that AE title receives anything")

@@ -39,6 +39,8 @@ class DeliveryJudge:
 
     def request(self, operation: Operation) -> Course | int:
         request = operation.request
+        if not self._ruling.healthy():  # what cannot be recorded must not happen
+            return OUT_OF_RESOURCES
         rules = self._ruling.policy().rules(self._identity.name)
         if rules is None or rules.receive is None:
             raise Ended("the peer receives nothing any more")

@@ -82,6 +82,8 @@ class Front:
         self._ruling.registry.unknown(calling or "", address, reason)
 
     async def _serve(self, caller: Caller, asked: AssociateRequest) -> None:
+        if not self._ruling.healthy():
+            raise _TurnedAway(TEMPORARY_CONGESTION, "the audit trail cannot be written")
         identity, rules = await self._who(caller, asked)
         offered = self._offer(caller, asked, identity)
         try:

@@ -76,12 +76,14 @@ class Registry(Protocol):
 
 
 class Ruling(Struct, frozen=True):
-    """What decides for all associations: shared by all judges. ``policy`` gives the one in force."""
+    """What decides for all associations: shared by all judges. ``policy`` gives the one in force; ``healthy``: can what
+    happens be recorded?"""
 
     policy: Callable[[], Policy]
     registry: Registry
     meter: Meter
     clock: Clock
+    healthy: Callable[[], bool] = lambda: True
 
 
 class PeerJudge:
@@ -118,6 +120,8 @@ class PeerJudge:
 
     def request(self, operation: Operation) -> Course | int:
         request = operation.request
+        if not self._ruling.healthy():  # what cannot be recorded must not happen
+            return OUT_OF_RESOURCES
         rules = self._rules = self._current()
         context = self._contexts[operation.context]
         name = context.abstract_syntax
@@ -185,6 +189,8 @@ class PeerJudge:
     def report(self, operation: Operation) -> Course | int:
         request, cause = operation.request, operation.cause
         name = self._contexts[operation.context].abstract_syntax
+        if not self._ruling.healthy():
+            return OUT_OF_RESOURCES
         rules = self._rules = self._current()
         permission = needed(name, field_of(request), Direction.TO_PEER, rules.private)
         if permission is None:

@@ -7,6 +7,7 @@ Whose object it is stands in its first octets; where it does not, it is counted 
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -24,9 +25,10 @@ from leadapron.guard.audit.events import (
     SopClass,
     Study,
 )
+from leadapron.guard.audit.place import AuditFailed
 
 OnEvent = Callable[[Event], None]
-"""Takes what happened; quick, and it does not raise: `guard.audit.trail.Trail.record`."""
+"""Takes what happened; quick. It raises `AuditFailed` where that cannot be recorded: then it must not happen."""
 
 MAX_STUDIES: Final = 256
 UNKNOWN: Final = "0"
@@ -148,18 +150,20 @@ class Record:
 
 
 def turned_away(on_event: OnEvent, address: str, reason: str, *, ae: str | None = None) -> None:
-    """Somebody was not let in: one message, whatever it was."""
-    on_event(NodeAuthenticationFailed(address=address, reason=reason, ae=ae))
+    """Somebody was not let in: one message. Turned away they are, whether it can be recorded or not."""
+    with contextlib.suppress(AuditFailed):
+        on_event(NodeAuthenticationFailed(address=address, reason=reason, ae=ae))
 
 
 def failed(on_event: OnEvent, record: Record, reason: str) -> None:
     """An association that was let in ended as it should not, and it was not the network's fault."""
-    on_event(
-        SecurityAlert(
-            kind=Alert.RESTRICTED_FUNCTION,
-            text=f"an association was ended: {reason}",
-            subject=record.archive,
-            performers=(record.peer,),
-            outcome=Outcome.MINOR,
+    with contextlib.suppress(AuditFailed):
+        on_event(
+            SecurityAlert(
+                kind=Alert.RESTRICTED_FUNCTION,
+                text=f"an association was ended: {reason}",
+                subject=record.archive,
+                performers=(record.peer,),
+                outcome=Outcome.MINOR,
+            )
         )
-    )

@@ -75,11 +75,14 @@ async def serve_guard(
     meter: Meter | None = None,
     clock: Clock | None = None,
     second: Second | None = None,
+    healthy: Callable[[], bool] = lambda: True,
     grace: float = GRACE_S,
 ) -> AsyncIterator[GuardServer]:
-    """Listens as ``settings`` say, until the block is left. Raises Failure where it cannot listen."""
+    """Listens as ``settings`` say, until the block is left. Raises Failure where it cannot listen.
+
+    ``healthy``: whether the audit trail can record; while it can't, no association and no request is let through."""
     clock = clock or SystemClock()
-    ruling = Ruling(policy, registry, meter or PeerMeter(clock), clock)
+    ruling = Ruling(policy, registry, meter or PeerMeter(clock), clock, healthy)
     archive = Endpoint(settings.archive.host, settings.archive.port, tls.archive)
     pool = Pool()
 

@@ -159,10 +159,12 @@ class Front:
             await exchange.answer(refused.status, None, *refused.headers)
 
     async def _heard(self, exchange: Exchange) -> bool:
-        """Whether a refusal of this address is written down still; else it is answered here."""
+        """Whether a refusal of this address is looked at still; else it is answered here."""
         within, first = self._strangers.refuse(exchange.address)
         if first:
             self._reporter.flood(exchange)
+        elif not within:
+            self._reporter.stranger(exchange, "more refusals than this address may have")
         if not within:
             await exchange.answer(429, None, (b"retry-after", b"60"), (b"connection", b"close"))
         return within
@@ -172,6 +174,8 @@ class Front:
         if exchange.method not in ("GET", "POST"):
             raise Refused(405, "a method that our pages do not have", (b"allow", b"GET, POST"))
         self._own_doing(exchange, base)
+        if not self._healthy():  # who logs in would not be recorded
+            raise Refused(503, TOLD)
         body = await exchange.whole(MAX_FORM) if exchange.method == "POST" else b""
         inner = {**scope, "path": "/" + "/".join(target.segments), "raw_path": b"", "root_path": ""}
         inner["state"] = {"exchange": exchange, "form": body, "base": base}

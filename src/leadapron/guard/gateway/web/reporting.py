@@ -81,11 +81,11 @@ class Reporter:
         )
 
     def flood(self, exchange: Exchange) -> None:
-        """From now on refusals of this address are not written down."""
+        """From now on requests of this address without a session or token are not looked at."""
         self._on_event(
             SecurityAlert(
                 kind=Alert.NODE_AUTHENTICATION,
-                text="refusals of this address are above the bound; further ones are not recorded for a while",
+                text="refusals of this address are above the bound; what it asks for is not looked at for a while",
                 subject=_participant(exchange, None),
             )
         )

@@ -1,9 +1,9 @@
 """A bound on what strangers can make the guard do: a bucket of refusals for each address.
 
-Each refusal is written to the audit trail, so without a bound a stranger could fill the disk. Above it an address
-is answered 429 and nothing is looked at; one alert says that this began, and the next one that begins after a pause
-says it again. Nobody else is touched, and somebody at that address who shows a good session or token is still
-served.
+Each refusal is told to the audit trail and costs work. Above the bound an address is answered 429 and nothing is looked
+at; one alert says that this began, and the next one that begins after a pause says it again (how many they were says
+`guard.gateway.refusals`). Nobody else is touched, and somebody at that address who shows a good session or token is
+still served.
 """
 
 from __future__ import annotations
