@@ -326,3 +326,81 @@ def test_noise_is_an_error_or_waits(noise: bytes, chunk: int) -> None:
         pass
     else:
         assert talk.held(talk.inward) < 12 or talk.inward.waiting
+
+
+PIECES = [
+    store(1, bytes(300)),
+    store(2, bytes(9000), max_pdu=1000),
+    store(3, b"held", context=3),
+    message(CEchoRequest(4)),
+    message(CEchoResponse(4, 0)),
+    message(CFindRequest(5, FIND), b"query"),
+    message(CGetRequest(6, GET), b"study"),
+    message(CCancelRequest(5)),
+    pending(5),
+    message(CFindResponse(5, 0, sop_class=FIND)),
+    message(CGetResponse(6, 0, sop_class=GET)),
+    answered(1),
+    answered(2),
+    answered(3),
+    one_pdu((1, 1, ECHO[:9]), (1, 3, ECHO[9:])),
+    one_pdu((1, 3, encode_command(CStoreRequest(7, CT, "1.2.3"))), (1, 0, b"a part"), (1, 2, b"")),
+    RELEASE_RQ,
+    RELEASE_RP,
+    ABORT,
+    b"\4\0\0\0\0",
+    b"\1",
+]
+
+
+def _course(operation: object) -> Course | int:
+    number = getattr(operation, "request").message_id  # noqa: B009
+    return (Course.PASS, Course.HEAD, Course.PASS, Course.HOLD, REFUSED, Course.PASS, Course.PASS, Course.PASS)[
+        number % 8
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.booleans(),
+            st.integers(0, len(PIECES) - 1),
+            st.none() | st.tuples(st.integers(0, 400), st.binary(max_size=3)),
+        ),
+        max_size=12,
+    ),
+    st.integers(1, 30),
+)
+def test_how_octets_are_cut_makes_no_difference(
+    said: list[tuple[bool, int, tuple[int, bytes] | None]], chunk: int
+) -> None:
+    """Any exchange, also a broken one: only ProtocolError is raised, and what goes on is the same at any pace."""
+    outcomes = []
+    for size in (1 << 20, chunk):
+        judge = Verdicts(
+            on_request=lambda operation: (
+                course
+                if (course := _course(operation)) is not Course.HOLD or operation.request.has_data_set
+                else REFUSED
+            ),
+            on_held=lambda operation, data, whole: REFUSED if data.startswith(b"q") else Course.PASS,
+            on_answer=lambda operation, response: 0xFE00 if operation.answers > 2 else None,
+            on_report=lambda operation: Course.PASS if operation.request.message_id != 2 else REFUSED,
+        )
+        talk = Talk(judge)
+        error: str | None = None
+        try:
+            for from_requestor, which, change in said:
+                octets = PIECES[which]
+                if change is not None:
+                    at, new = change
+                    octets = octets[:at] + new + octets[at + len(new) :]
+                (talk.ask if from_requestor else talk.answer)(octets, size)
+                if talk.conversation.outcome is not None:
+                    break
+        except ProtocolError as raised:
+            error = type(raised).__name__
+        outcomes.append((error, talk.conversation.outcome, judge.told, judge.asked))
+        if error is None and not talk.inward.midway and not talk.outward.midway and not talk.held(talk.inward):
+            outcomes[-1] += (talk.sent_inward(), talk.sent_outward())  # type: ignore[assignment]
+    assert outcomes[0] == outcomes[1]
