@@ -8,6 +8,7 @@ shows its last lines in the failure.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -45,11 +46,21 @@ def program(name: str) -> str:
     return found
 
 
+FIRST_PORT, PORTS = 20_000, 6_000
+"""Below the ports that the system gives to outgoing connections (Linux: from 32768), which else could take one between
+its choice and its use; each of two workers has so many."""
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 2
+_next = itertools.count(os.getpid() * 97)
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody listens on at this moment, on any address, and that this run has not given lately."""
+    for _ in range(PORTS):
+        port = FIRST_PORT + _worker * PORTS + next(_next) % PORTS
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
+    raise OSError(f"no free port among {PORTS}")
 
 
 @dataclass
