@@ -357,7 +357,9 @@ async def _pages(running: Running, people: People, stack: AsyncExitStack, clock:
     stack.push_async_callback(app.close)
     context = web_context(home)
     running._contexts.append(context)
-    server = await stack.enter_async_context(await serve_web(app, listen=settings.web.listen, tls=context))
+    server = await stack.enter_async_context(
+        await serve_web(app, listen=settings.web.listen, tls=context, limits=settings.limits)
+    )
     running.pages = HostPort(server.host, server.port)
 
 
