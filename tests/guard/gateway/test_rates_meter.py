@@ -93,5 +93,5 @@ def test_memory_is_bounded_by_names(monkeypatch: object) -> None:
 
 def test_the_relay_asks_for_one_request_of_any_kind() -> None:
     relay = ForDimse(Meter(lambda who: Bounds(requests_per_minute=10), clock=Clock()))
-    assert relay.request("WS1", 10)
-    assert not relay.request("WS1", 10)
+    assert relay.request("WS1", 10, "other")
+    assert not relay.request("WS1", 10, "other")

@@ -185,8 +185,11 @@ class ForDimse:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
 
-    def request(self, peer: str, limit: int) -> bool:
-        return bool(self._meter.allow(peer, Kind.OTHER))
+    def request(self, peer: str, limit: int, kind: str) -> bool:
+        return bool(self._meter.allow(peer, Kind(kind)))
+
+    def answered(self, peer: str, answers: int) -> None:
+        self._meter.answered(peer, answers)
 
     def retrieved(self, peer: str, studies: Collection[str], limit: int) -> bool:
         return self._meter.retrieved(peer, *studies)

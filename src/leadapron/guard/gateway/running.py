@@ -48,6 +48,7 @@ from leadapron.wire.aio.tls import client_context
 from leadapron.wire.pdu.types import UserIdentity
 
 BASELINE: Final = "baseline"
+CAP: Final = "cap"
 USERNAME_AND_PASSCODE: Final = 2
 RULES_S: Final = 1.0
 SEEN_S: Final = 5.0
@@ -124,7 +125,8 @@ class Running:
             self.record(of_rules(reloaded))
         for alarm in self.meter.alarms():
             self._tell(f"ALARM: {alarm.text}")
-            self.record(alarm_event(alarm))
+            if alarm.rule != CAP:  # the door that refused has told the trail already
+                self.record(alarm_event(alarm))
 
     async def _refusals(self) -> None:
         self.refusals.sweep()
@@ -157,8 +159,7 @@ def warning(ending: Ending) -> str:
 def alarm_event(alarm: Alarm) -> AuditEvent:
     """An alarm of the meter as a message of the trail."""
     peer = Participant(alarm.who)
-    stopped = alarm.rule == "cap"  # the others tell what is unusual, and let it go on
-    outcome = Outcome.SERIOUS if stopped else Outcome.MAJOR
+    outcome = Outcome.MAJOR  # it is unusual, and it went on
     if alarm.measure == Measure.STUDIES:
         return BulkAlarm(
             peer=peer, studies=alarm.count, limit=alarm.bound, window_s=3600, outcome=outcome, reason=alarm.text

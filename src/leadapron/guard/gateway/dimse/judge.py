@@ -21,7 +21,7 @@ from leadapron.guard.gateway.dimse.conversation import Ended, Operation
 from leadapron.guard.gateway.dimse.flow import Course
 from leadapron.guard.gateway.dimse.identifiers import Retrieval, modality_in, read_retrieval, study_of
 from leadapron.guard.gateway.dimse.messages import OtherRequest, field_of
-from leadapron.guard.gateway.dimse.meter import Meter
+from leadapron.guard.gateway.dimse.meter import Kind, Meter
 from leadapron.guard.gateway.dimse.record import Record
 from leadapron.guard.identity.registry import PeerIdentity, Refused
 from leadapron.guard.policy.decide import Allowed, Denied, Policy, Request
@@ -60,6 +60,14 @@ _NAMES: Final[dict[type, str]] = {
     CMoveRequest: "C-MOVE",
     NActionRequest: "N-ACTION",
     NEventReportRequest: "N-EVENT-REPORT",
+}
+
+
+_KINDS: Final[dict[type, Kind]] = {
+    CEchoRequest: "echo",
+    CFindRequest: "query",
+    CGetRequest: "retrieve",
+    CMoveRequest: "retrieve",
 }
 
 
@@ -136,8 +144,9 @@ class PeerJudge:
             peer = self._ruling.policy().peer(rules.name)
             ask = self._request(permission, name)
             restricted = peer is not None and peer.modalities is not None and not peer.tells_modality(ask)
+            self._ruling.meter.request(rules.name, rules.requests_per_minute, "store")
             return Course.HEAD if restricted and request.has_data_set else self._decide(operation, ask)
-        if not self._ruling.meter.request(rules.name, rules.requests_per_minute):
+        if not self._ruling.meter.request(rules.name, rules.requests_per_minute, _KINDS.get(type(request), "other")):
             self._denied(request, f"more than {rules.requests_per_minute} requests in a minute")
             return OUT_OF_RESOURCES
         destination = request.destination if isinstance(request, CMoveRequest) else None
@@ -232,6 +241,8 @@ class PeerJudge:
             transfer = self._record.to_peer if operation.cause else self._record.to_archive
             study = operation.note if isinstance(operation.note, str) else None
             transfer.ended(study, self._contexts[operation.context].abstract_syntax, good)
+        elif isinstance(request, CFindRequest):
+            self._ruling.meter.answered(self._identity.name, operation.answers)
         elif isinstance(request, CMoveRequest) and isinstance(operation.note, Retrieval):
             reason = None if good else f"it ended with status {status:04X}H"
             self._record.moved(operation.note.studies, request.destination, reason)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Collection
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from leadapron.kernel.clock import Clock, SystemClock
 
+Kind = Literal["echo", "query", "retrieve", "store", "other"]
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 MAX_PEERS: Final = 4096
@@ -20,8 +21,13 @@ MAX_PEERS: Final = 4096
 class Meter(Protocol):
     """Counts, and says whether it may go on."""
 
-    def request(self, peer: str, limit: int) -> bool:
-        """One more request of ``peer``; False where it has made ``limit`` within the last minute."""
+    def request(self, peer: str, limit: int, kind: Kind) -> bool:
+        """One more request of ``peer``; False where it has made ``limit`` within the last minute. A C-STORE is never
+        refused: a scanner sends hundreds in one."""
+        ...
+
+    def answered(self, peer: str, answers: int) -> None:
+        """So many answers to a query went to ``peer``."""
         ...
 
     def retrieved(self, peer: str, studies: Collection[str], limit: int) -> bool:
@@ -38,7 +44,12 @@ class PeerMeter:
         self._requests: OrderedDict[str, deque[float]] = OrderedDict()
         self._studies: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
 
-    def request(self, peer: str, limit: int) -> bool:
+    def answered(self, peer: str, answers: int) -> None:
+        """Nothing is bounded by it here."""
+
+    def request(self, peer: str, limit: int, kind: Kind) -> bool:
+        if kind == "store":
+            return True
         now = self._clock.monotonic()
         times = self._requests.setdefault(peer, deque())
         self._bound(self._requests, peer)
