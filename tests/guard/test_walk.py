@@ -82,7 +82,7 @@ def keys(practice: Practice) -> Path:
     assert joined.code == 0, joined.err
     again = practice.lead("peer", "join", code[1], "--out", practice.home / "thief")
     assert again.code != 0, "a code is good once"
-    practice.up.until("the rules are read again", lambda: "leadapron.toml again" in practice.up.err)
+    assert practice.scu("echoscu", keys=practice.home / "ct1")[0] == 0, "at once, while the guard runs"
     return practice.home / "ct1"
 
 

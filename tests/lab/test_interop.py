@@ -14,6 +14,7 @@ from pydicom.data.data_manager import DATA_ROOT
 from pydicom.dataset import Dataset
 
 from leadapron.lab import EndpointTruth, LabProcess
+from peers.loading import steady
 from peers.process import program
 
 FIND_KEYS = ("0008,0052=STUDY", "0020,000d", "0020,1208", "0010,0010", "0010,0020")
@@ -132,6 +133,7 @@ def pynetdicom_find(truth: EndpointTruth, max_pdu: int = 16382, **matches: str) 
     ae.add_requested_context(StudyRootQueryRetrieveInformationModelFind)
     association = ae.associate(truth.address, truth.port)
     assert association.is_established
+    steady(association)
     assert association.send_c_echo().Status == 0
     query = Dataset()
     query.QueryRetrieveLevel = "STUDY"
