@@ -87,6 +87,7 @@ class Link:
         "_out",
         "_slot",
         "_sock",
+        "_spoke",
         "_swarm",
         "local",
         "remote",
@@ -102,6 +103,7 @@ class Link:
         self._slot = 0  # where in the wheel this link stands; 0: nowhere
         self._out: deque[bytes | memoryview] | None = None
         self._again = False
+        self._spoke = False  # something was sent since the last read
         self.unsent = 0  # octets that wait for the peer
         self.local: tuple[str, int] = ("", 0)
         self.remote: tuple[str, int] = ("", 0)
@@ -115,6 +117,7 @@ class Link:
         sock = self._sock
         if sock is None:
             return
+        self._spoke = True
         if self._out:
             if self.unsent + len(data) > MAX_UNSENT:
                 raise BufferError(f"more than {MAX_UNSENT} octets wait for a slow peer")
@@ -251,10 +254,13 @@ class Link:
             if not data:
                 self._finish(End.PEER_CLOSED)
                 return
-            if _QUICKACK is not None:
-                # Peers with Nagle on (most of DCMTK and Orthanc) wait for our delayed ACK: 40 ms a message.
-                sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+            self._spoke = False
             received(data)
+            if _QUICKACK is not None and not self._spoke and self._sock is sock:
+                # Peers with Nagle on (most of DCMTK and Orthanc) hold the rest of a message until our delayed ACK
+                # comes: 40 ms. What we answer acknowledges by itself.
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
             # A short read means that the buffer was empty (epoll(7)), unless a FIN or RST stands behind it.
             if len(data) < READ_SIZE and not events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
                 return
