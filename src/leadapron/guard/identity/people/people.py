@@ -228,12 +228,14 @@ class People:
             self._outbox.tell(Kind.LOGIN, "", source, False, "session", found.reason)
         return None
 
-    def token(self, secret: str, source: str = "") -> TokenIdentity | None:
-        """Which program a token is. A refused one is told to the audit trail here; one that holds is the caller's to
-        record, with what it does."""
+    def token(self, secret: str, source: str = "", *, tell: bool = True) -> TokenIdentity | None:
+        """Which program a token is. A refused one is told to the audit trail here (unless the caller tells of it, then
+        not ``tell``); one that holds is the caller's to record, with what it does."""
         found = self._tokens.look(secret, source)
         if isinstance(found, TokenIdentity):
             return found
+        if not tell:
+            return None
         self._outbox.tell(Kind.TOKEN, found.owner, source, False, "token", found.reason)
         return None
 
