@@ -19,6 +19,7 @@ from leadapron.kernel.errors import Failure
 
 OBJECT = 16 << 20
 GIB = 1 << 30
+ASKED = 2_000
 TICK = os.sysconf("SC_CLK_TCK")
 STREAM = [sys.executable, "-m", "bench.stream"]
 START_S = 30.0
@@ -39,7 +40,8 @@ def suite(runs: int) -> dict[str, list[Row]]:
                 for senders in (1, 4):
                     title = f"store 1 GiB in PDUs of {size >> 10} KiB, {senders} association{'s' * (senders > 1)}"
                     tables[title] = [_row(runs, *way, partial(_send, size, senders)) for way in ways]
-            tables["C-ECHO, one after the other"] = [_row(runs, *way, _echo) for way in ways]
+            for what, title in (("echo", "C-ECHO"), ("find", "C-FIND with one answer")):
+                tables[f"{title}, one after the other"] = [_row(runs, *way, partial(_ask, what)) for way in ways]
     return tables
 
 
@@ -48,11 +50,13 @@ Way = tuple[int, int | None, str | None]
 
 def _row(runs: int, name: str, port: int, pid: int | None, keys: str | None, once: Callable[[Way], Cost]) -> Row:
     costs = [once((port, pid, keys)) for _ in range(runs)]
-    echo = costs[0].output == "echo"
-    row = Row(name, 2_000 if echo else 1024, "echoes" if echo else "MiB", costs)
+    what = costs[0].output
+    row = Row(name, 1024 if what == "MiB" else ASKED, what, costs)
     if pid is not None:
         used = sorted(cost.cpu for cost in costs)[runs // 2]
-        row.note = f"{used * 1e6 / 2000:.0f} µs CPU each" if echo else f"{used:.2f} CPU s/GiB"
+        row.note = f"{used:.2f} CPU s/GiB" if what == "MiB" else f"{used * 1e6 / ASKED:.0f} µs CPU each"
+    if what != "MiB":
+        row.note += f"{'; ' if row.note else ''}{1e6 / row.rate:.0f} µs each"
     return row
 
 
@@ -63,9 +67,9 @@ def _send(size: int, senders: int, way: Way) -> Cost:
     return _measured(pid, [arguments] * senders, "MiB")
 
 
-def _echo(way: Way) -> Cost:
+def _ask(what: str, way: Way) -> Cost:
     port, pid, keys = way
-    return _measured(pid, [[*STREAM, "echo", "127.0.0.1", str(port), "2000", *([keys] if keys else [])]], "echo")
+    return _measured(pid, [[*STREAM, what, "127.0.0.1", str(port), str(ASKED), *([keys] if keys else [])]], what)
 
 
 def _measured(pid: int | None, commands: list[list[str]], what: str) -> Cost:

@@ -5,6 +5,7 @@ Blocking sockets in processes of their own, so that what lies between is what is
 python -m bench.stream sink PORT
 python -m bench.stream send HOST PORT COUNT OCTETS PDU [KEYS]     stores COUNT objects of OCTETS in PDUs of PDU octets
 python -m bench.stream echo HOST PORT COUNT [KEYS]                C-ECHO, one after the other
+python -m bench.stream find HOST PORT COUNT [KEYS]                C-FIND with one answer, one after the other
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 CT, VERIFICATION, IMPLICIT = b"1.2.840.10008.5.1.4.1.1.2", b"1.2.840.10008.1.1", b"1.2.840.10008.1.2"
+STUDY_FIND = b"1.2.840.10008.5.1.4.1.2.2.1"
 UID = b"1.2.826.0.1.3680043.10.1.1"
 CALLING, CALLED = b"BENCH", b"SINK"
 MAX_PDU = 1 << 17
@@ -80,6 +82,14 @@ def echo() -> bytes:
     return pdu(3, 3, command(element(0, 2, uid(VERIFICATION)), us(0x100, 0x0030), us(0x110, 1), us(0x800, 0x0101)))
 
 
+def find() -> bytes:
+    request = command(element(0, 2, uid(STUDY_FIND)), us(0x100, 0x0020), us(0x110, 1), us(0x700, 0), us(0x800, 1))
+    return pdu(5, 3, request) + pdu(5, 2, IDENTIFIER)
+
+
+IDENTIFIER = element(0x0008, 0x0052, b"STUDY ") + element(0x0010, 0x0020, b"P1") + element(0x0020, 0x000D, b"")
+
+
 # ---- the sink --------------------------------------------------------------------------------------------------------
 
 STORED = pdu(1, 3, command(
@@ -89,7 +99,19 @@ STORED = pdu(1, 3, command(
 ECHOED = pdu(3, 3, command(
     element(0, 2, uid(VERIFICATION)), us(0x100, 0x8030), us(0x120, 1), us(0x800, 0x0101), us(0x900, 0)
 ))  # fmt: skip
-ACCEPTED = associate(2, item(0x21, b"\1\0\0\0" + item(0x40, IMPLICIT)) + item(0x21, b"\3\0\0\0" + item(0x40, IMPLICIT)))
+FINAL = us(0x900, 0)
+FOUND = b"".join(
+    pdu(5, 3, command(
+        element(0, 2, uid(STUDY_FIND)), us(0x100, 0x8020), us(0x120, 1), us(0x800, kind), us(0x900, status)
+    )) + (pdu(5, 2, IDENTIFIER) if status else b"")
+    for kind, status in ((1, 0xFF00), (0x0101, 0))
+)  # fmt: skip
+ACCEPTED = associate(
+    2,
+    item(0x21, b"\1\0\0\0" + item(0x40, IMPLICIT))
+    + item(0x21, b"\3\0\0\0" + item(0x40, IMPLICIT))
+    + item(0x21, b"\5\0\0\0" + item(0x40, IMPLICIT)),
+)
 
 
 def attend(sock: socket.socket) -> None:
@@ -114,7 +136,7 @@ def attend(sock: socket.socket) -> None:
                 sock.sendall(b"\6\0\0\0\0\4\0\0\0\0")
                 return
             elif kind == 4 and buffer[at + 11] == 2:
-                sock.sendall(STORED)
+                sock.sendall(FOUND if buffer[at + 10] == 5 else STORED)
             elif kind == 4 and buffer[at + 10] == 3:
                 sock.sendall(ECHOED)
             at += 6 + length
@@ -148,7 +170,7 @@ def connect(host: str, port: int, keys: str | None) -> socket.socket:
         sock = context.wrap_socket(sock, server_hostname="localhost")
     proposed = b"".join(
         item(0x20, bytes([number, 0, 0, 0]) + item(0x30, syntax) + item(0x40, IMPLICIT))
-        for number, syntax in ((1, CT), (3, VERIFICATION))
+        for number, syntax in ((1, CT), (3, VERIFICATION), (5, STUDY_FIND))
     )
     sock.sendall(associate(1, proposed))
     kind = _answer(sock)[0]
@@ -167,7 +189,7 @@ def _answer(sock: socket.socket) -> bytes:
     return held
 
 
-def exchange(sock: socket.socket, message: bytes, count: int) -> float:
+def exchange(sock: socket.socket, message: bytes, count: int, what: str) -> float:
     """Seconds for so many requests, each answered with Success before the next."""
     view = memoryview(message)
     started = time.perf_counter()
@@ -175,6 +197,8 @@ def exchange(sock: socket.socket, message: bytes, count: int) -> float:
         for at in range(0, len(view), CHUNK):
             sock.sendall(view[at : at + CHUNK])
         answer = _answer(sock)
+        while what == "find" and not answer.endswith(FINAL):
+            answer += sock.recv(65536)
         if b"\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00" not in answer:
             raise SystemExit("not Success")
     return time.perf_counter() - started
@@ -190,9 +214,9 @@ def main(arguments: list[str]) -> None:
         message = store(int(rest[3]), int(rest[4]))
         keys = rest[5] if len(rest) > 5 else None
     else:
-        message, keys = echo(), rest[3] if len(rest) > 3 else None
+        message, keys = echo() if what == "echo" else find(), rest[3] if len(rest) > 3 else None
     with connect(host, port, keys) as sock:
-        print(exchange(sock, message, count))
+        print(exchange(sock, message, count, what))
 
 
 if __name__ == "__main__":
