@@ -142,7 +142,7 @@ def _guard(home: Path, sink: int) -> Iterator[tuple[int, int]]:
         "--ae",
         "BENCH",
         "--may",
-        "store,echo",
+        "store,echo,find",
         "--out",
         str(home / "keys"),
         "--config",

@@ -198,7 +198,10 @@ def exchange(sock: socket.socket, message: bytes, count: int, what: str) -> floa
             sock.sendall(view[at : at + CHUNK])
         answer = _answer(sock)
         while what == "find" and not answer.endswith(FINAL):
-            answer += sock.recv(65536)
+            more = sock.recv(65536)
+            if not more:
+                raise SystemExit("the connection was closed")
+            answer += more
         if b"\x00\x00\x00\x09\x02\x00\x00\x00\x00\x00" not in answer:
             raise SystemExit("not Success")
     return time.perf_counter() - started
