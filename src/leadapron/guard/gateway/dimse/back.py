@@ -15,6 +15,7 @@ import ssl
 from typing import Final
 
 from leadapron.guard.audit.events import Participant
+from leadapron.guard.audit.place import AuditFailed
 from leadapron.guard.gateway.dimse.conversation import Ended
 from leadapron.guard.gateway.dimse.delivery import DeliveryJudge, roles_for
 from leadapron.guard.gateway.dimse.judge import Ruling
@@ -62,6 +63,8 @@ class Back:
             await self._deliver(Caller(connection, address))
         except WireError as error:
             _log.debug("a delivery ended at its beginning: %s", error)
+        except AuditFailed as error:
+            _log.error("a delivery ended: %s", error)
         except Exception as error:
             _log.error("a delivery ended by %s", type(error).__name__, exc_info=True)
         finally:
@@ -137,6 +140,8 @@ class Back:
                 self._tell(host, identity.ae, end.error.reason)
             elif isinstance(end.error, ProtocolError):
                 failed(self._on_event, record, str(end.reason))
+            elif isinstance(end.error, AuditFailed):
+                _log.error("a delivery was ended: %s", end.error)
             elif end.error is not None:
                 _log.error("a delivery ended by %s", type(end.error).__name__, exc_info=end.error)
 

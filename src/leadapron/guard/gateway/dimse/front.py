@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from leadapron.guard.audit.events import Participant
+from leadapron.guard.audit.place import AuditFailed
 from leadapron.guard.gateway.dimse.conversation import Ended
 from leadapron.guard.gateway.dimse.judge import PeerJudge, Ruling, roles_of
 from leadapron.guard.gateway.dimse.leg import Pool
@@ -72,6 +73,8 @@ class Front:
             if asked is None:  # it never said who it is
                 self._tell(address, None, f"no association was asked for: {error}")
             _log.debug("an association ended at its beginning: %s", error)
+        except AuditFailed as error:
+            _log.error("an association ended: %s", error)
         except Exception as error:
             _log.error("an association ended by %s", type(error).__name__, exc_info=True)
         finally:
@@ -116,6 +119,8 @@ class Front:
             self._tell(address, identity.ae, end.error.reason)
         elif isinstance(end.error, ProtocolError):
             failed(self._on_event, record, str(reason))
+        elif isinstance(end.error, AuditFailed):
+            _log.error("an association was ended: %s", end.error)
         elif end.error is not None:
             _log.error("an association ended by %s", type(end.error).__name__, exc_info=end.error)
         _log.debug("an association ended: %s", reason)

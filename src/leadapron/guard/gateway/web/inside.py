@@ -8,6 +8,7 @@ could not be looked at on the way, and a small one could become a large one here
 from __future__ import annotations
 
 import base64
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from typing import Final
@@ -24,6 +25,7 @@ IDLE_CONNECTIONS: Final = 16
 CONNECT_S: Final = 5.0
 POOL_S: Final = 10.0
 WRITE_S: Final = 60.0
+TRIES: Final = 3
 
 
 class Inside:
@@ -77,7 +79,7 @@ class Inside:
         if request.url.raw_path != self._path(address):
             raise Refused(400, "the address would not go inside as it was written")
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await self._sent(request, again=method == "GET" and content is None)
         except httpx2.PoolTimeout:
             raise Refused(503, "all connections to the archive are in use") from None
         except httpx2.TimeoutException:
@@ -86,6 +88,14 @@ class Inside:
             raise Refused(502, f"the archive cannot be reached: {type(error).__name__}") from None
         response.request = request
         return response
+
+    async def _sent(self, request: httpx2.Request, *, again: bool) -> httpx2.Response:
+        """``again``: may be asked again where the archive has just closed the connection that was kept (Orthanc does so
+        after a second): RFC 9112 §9.3.1. A connection that is new does not end in that way."""
+        for _ in range(TRIES - 1 if again else 0):
+            with contextlib.suppress(httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+                return await self._transport.handle_async_request(request)
+        return await self._transport.handle_async_request(request)
 
     @staticmethod
     def _path(address: str) -> bytes:
