@@ -49,10 +49,12 @@ def command(config: Path | None, data: str | None, check_at: str, no_check: bool
 
 async def _run(settings: Guard, config: Path, home: Path, at: int | None) -> None:
     import asyncio
+    import logging
     import signal
 
     from leadapron.guard.gateway.running import run_guard
 
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what strangers send stands in the trail, not here
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
