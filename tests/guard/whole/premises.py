@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 import pyotp
 
 from guard.people.somebody import CHEAP, PASSWORD
-from guard.web.serving import Asked, Recorder
 from leadapron.guard.audit import entry
 from leadapron.guard.audit.chain import Chain
 from leadapron.guard.audit.entry import Entry
@@ -66,12 +65,6 @@ class Hand:
         self.ticks += seconds
 
 
-def reply(asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
-    """An archive's web side that says something to everything."""
-    json = "application/dicom+json" if asked.target.startswith("/dicom-web") else "application/json"
-    return 200, [("Content-Type", json)], b"{}" if asked.method == "POST" else b"[]"
-
-
 @dataclass(repr=False)
 class Premises:
     """``config``: its leadapron.toml, of which ``head`` is all but the peers; ``home``: its directory of keys."""
@@ -87,7 +80,6 @@ class Premises:
     loop: asyncio.AbstractEventLoop
     running: Running
     secret: str
-    recorder: Recorder | None = None
     peers: dict[str, Path] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
+from guard.web.serving import Asked, Recorder
 from leadapron.wire import uids
 from leadapron.wire.aio import (
     Call,
@@ -23,6 +25,7 @@ from leadapron.wire.aio.dataset import Identifier
 from leadapron.wire.aio.service import ActionRequest, Reply
 from leadapron.wire.association.negotiate import anyone
 from leadapron.wire.pdu import AssociateAccept, AssociateReject
+from peers.process import HOST
 
 SYNTAXES = (uids.IMPLICIT_LE, uids.EXPLICIT_LE)
 SERVED = (
@@ -80,3 +83,21 @@ class Archive(Service):
     async def n_action(self, request: ActionRequest) -> Reply:
         self.heard.append("commit")
         return Reply(0)
+
+
+class WebArchive(Recorder):
+    """The same for its web side, on a port of choice."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(reply)
+        self.port = port
+
+    async def __aenter__(self) -> Recorder:
+        self._server = await asyncio.start_server(self._connection, HOST, self.port)
+        return self
+
+
+def reply(asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Something to everything."""
+    kind = "application/dicom+json" if asked.target.startswith("/dicom-web") else "application/json"
+    return 200, [("Content-Type", kind)], b"{}" if asked.method == "POST" else b"[]"

@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import Final
 
 from leadapron.guard.audit.codes import Alert, Outcome
-from leadapron.guard.audit.events import ApplicationActivity, BulkAlarm, Participant, SecurityAlert
+from leadapron.guard.audit.events import (
+    ApplicationActivity,
+    BulkAlarm,
+    NodeAuthenticationFailed,
+    Participant,
+    SecurityAlert,
+)
 from leadapron.guard.audit.events import Event as AuditEvent
 from leadapron.guard.audit.forward import Forwarder
 from leadapron.guard.audit.trail import Trail
@@ -33,7 +39,7 @@ from leadapron.guard.gateway.refusals import Refusals
 from leadapron.guard.gateway.setup import KEY_FILE
 from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
 from leadapron.guard.identity.authority import Authority
-from leadapron.guard.identity.contexts import delivery_context, reload, server_context, web_context
+from leadapron.guard.identity.contexts import delivery_context, refusal, reload, server_context, web_context
 from leadapron.guard.identity.people import Client, People, Provider, Site
 from leadapron.guard.identity.registry import Registry
 from leadapron.guard.identity.renewal import WARNING, Ending, expiring, renew_server
@@ -366,9 +372,22 @@ async def _pages(running: Running, people: People, stack: AsyncExitStack, clock:
     context = web_context(home)
     running._contexts.append(context)
     server = await stack.enter_async_context(
-        await serve_web(app, listen=settings.web.listen, tls=context, limits=settings.limits)
+        await serve_web(
+            app,
+            listen=settings.web.listen,
+            tls=context,
+            limits=settings.limits,
+            refused=partial(_no_request, running.record),
+        )
     )
     running.pages = HostPort(server.host, server.port)
+
+
+def _no_request(record: Callable[[AuditEvent], None], address: str, error: Exception) -> None:
+    """Somebody at the pages' port who did not get as far as asking."""
+    reason = refusal(error) if isinstance(error, OSError) else str(error)
+    with contextlib.suppress(LeadApronError):
+        record(NodeAuthenticationFailed(address=address, reason=f"pages: {reason}"))
 
 
 class _ForWeb:

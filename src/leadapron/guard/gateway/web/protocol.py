@@ -27,7 +27,8 @@ _log: Final = logging.getLogger(__name__)
 
 
 class BoundedProtocol(H11Protocol):
-    """uvicorn's h11 protocol with deadlines. ``on_end`` is called once, when the connection is over."""
+    """uvicorn's h11 protocol with deadlines. ``on_end`` is called once, when the connection is over; ``on_malformed``
+    when it begins with what is no request."""
 
     def __init__(
         self,
@@ -36,11 +37,13 @@ class BoundedProtocol(H11Protocol):
         app_state: dict[str, Any],
         on_end: Callable[[], None],
         head_s: float = HEAD_S,
+        on_malformed: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(config, server_state, app_state)
         self.logger = _log
         self.access_log = False
         self._on_end: Callable[[], None] | None = on_end
+        self._on_malformed = on_malformed
         self._head_s = head_s
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -65,6 +68,11 @@ class BoundedProtocol(H11Protocol):
             self._disarm()
         elif (self.cycle is None or self.cycle.response_complete) and self._deadline is None:
             self._arm(self._head_s)  # the begin of a head, or of what nobody asked for
+
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is None:  # else the application sees how its request ends
+            self._on_malformed()
+        super().send_400_response(msg)
 
     def on_response_complete(self) -> None:
         before = self.cycle

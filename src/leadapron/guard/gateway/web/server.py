@@ -23,7 +23,7 @@ import uvicorn
 
 from leadapron.guard.gateway.web.protocol import HEAD_S, BoundedProtocol
 from leadapron.guard.settings import Limits
-from leadapron.kernel.errors import Failure, UsageError
+from leadapron.kernel.errors import Failure, LimitExceeded, ProtocolError, UsageError
 
 BACKLOG: Final = 512
 MAX_HEAD: Final = 16 * 1024
@@ -32,6 +32,10 @@ GRACE_S: Final = 5
 OUT_OF_SOCKETS_S: Final = 0.1
 
 _log: Final = logging.getLogger(__name__)
+
+Refused = Callable[[str, Exception], None]
+"""Told of each address whose connection came to no request, and why: the handshake's error as it was raised,
+LimitExceeded for too many connections, ProtocolError for what is no HTTP. It must not raise."""
 
 
 def host_and_port(listen: str) -> tuple[str, int]:
@@ -47,9 +51,15 @@ class Listener:
     """Accepts connections within the bounds and hands them to the loop. It looks like an asyncio server to uvicorn."""
 
     def __init__(
-        self, sockets: list[socket.socket], tls: ssl.SSLContext, limits: Limits, make: Callable[..., BoundedProtocol]
+        self,
+        sockets: list[socket.socket],
+        tls: ssl.SSLContext,
+        limits: Limits,
+        make: Callable[..., BoundedProtocol],
+        refused: Refused,
     ) -> None:
         self.sockets = sockets
+        self._refused = refused
         self.turned_away = 0
         self._tls, self._limits, self._make = tls, limits, make
         self._by_address: Counter[str] = Counter()
@@ -73,6 +83,7 @@ class Listener:
             if self.connections >= self._limits.connections or self._by_address[address] >= self._limits.per_address:
                 self.turned_away += 1
                 sock.close()
+                self._refused(address, LimitExceeded("too many connections"))
                 continue
             self._by_address[address] += 1
             task = asyncio.create_task(self._open(sock, address))
@@ -83,7 +94,7 @@ class Listener:
         made: list[BoundedProtocol] = []
 
         def protocol() -> BoundedProtocol:
-            made.append(self._make(on_end=lambda: self._ended(address)))
+            made.append(self._make(lambda: self._ended(address), lambda: self._malformed(address)))
             return made[0]
 
         try:
@@ -102,6 +113,12 @@ class Listener:
                 self._ended(address)
             if isinstance(error, asyncio.CancelledError):
                 raise
+            # What the loop raises after ``ssl_handshake_timeout``; a client's own end is a ConnectionResetError.
+            late = isinstance(error, ConnectionAbortedError) and error.errno is None
+            self._refused(address, TimeoutError("the TLS handshake took too long") if late else error)
+
+    def _malformed(self, address: str) -> None:
+        self._refused(address, ProtocolError("what came is no HTTP"))
 
     def _ended(self, address: str) -> None:
         self._by_address[address] -= 1
@@ -122,20 +139,27 @@ class _Uvicorn(uvicorn.Server):
     """uvicorn with our listener, and with its hands off the process's signals."""
 
     def __init__(
-        self, config: uvicorn.Config, sockets: list[socket.socket], tls: ssl.SSLContext, limits: Limits, head_s: float
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        tls: ssl.SSLContext,
+        limits: Limits,
+        head_s: float,
+        refused: Refused,
     ) -> None:
         super().__init__(config)
         self._given, self._tls, self._limits, self._head_s = sockets, tls, limits, head_s
+        self._refused = refused
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        def make(on_end: Callable[[], None]) -> BoundedProtocol:
-            return BoundedProtocol(self.config, self.server_state, {}, on_end, self._head_s)
+        def make(on_end: Callable[[], None], on_malformed: Callable[[], None]) -> BoundedProtocol:
+            return BoundedProtocol(self.config, self.server_state, {}, on_end, self._head_s, on_malformed)
 
-        self.listener = Listener(self._given, self._tls, self._limits, make)
+        self.listener = Listener(self._given, self._tls, self._limits, make, self._refused)
         self.servers: list[Any] = [self.listener]
         self.started = True
 
@@ -143,7 +167,9 @@ class _Uvicorn(uvicorn.Server):
 class WebServer:
     """See `serve_web`. ``port`` is the one that is listened on, also where 0 was asked for."""
 
-    def __init__(self, app: Any, listen: str, tls: ssl.SSLContext, limits: Limits, head_s: float) -> None:
+    def __init__(
+        self, app: Any, listen: str, tls: ssl.SSLContext, limits: Limits, head_s: float, refused: Refused
+    ) -> None:
         self.host, self.port = host_and_port(listen)
         if not isinstance(tls, ssl.SSLContext) or tls.minimum_version < ssl.TLSVersion.TLSv1_2:
             raise UsageError("the guard's pages are served over TLS 1.2 or 1.3 only")
@@ -164,7 +190,7 @@ class WebServer:
             h11_max_incomplete_event_size=MAX_HEAD,
             limit_concurrency=limits.connections,
         )
-        self._tls, self._limits, self._head_s = tls, limits, head_s
+        self._tls, self._limits, self._head_s, self._refused = tls, limits, head_s, refused
         self._server: _Uvicorn | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -189,7 +215,7 @@ class WebServer:
         sockets = await self._listen()
         self.port = sockets[0].getsockname()[1]
         self._config.load()
-        self._server = _Uvicorn(self._config, sockets, self._tls, self._limits, self._head_s)
+        self._server = _Uvicorn(self._config, sockets, self._tls, self._limits, self._head_s, self._refused)
         await self._server.startup()
         self._task = asyncio.create_task(self._main(self._server))
 
@@ -236,12 +262,13 @@ async def serve_web(
     tls: ssl.SSLContext,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     head_s: float = HEAD_S,
+    refused: Refused = lambda address, error: None,
 ) -> WebServer:
     """Serves ``app`` on ``listen`` with ``tls`` (`leadapron.wire.aio.tls.server_context`), within the running loop.
 
     Raises UsageError for an address that is none or a context that allows old TLS, Failure where it cannot listen.
     Close it with ``await server.close()``, or use it as ``async with await serve_web(…) as server``.
     """
-    server = WebServer(app, listen, tls, limits, head_s)
+    server = WebServer(app, listen, tls, limits, head_s, refused)
     await server.start()
     return server
