@@ -320,9 +320,10 @@ class Job:
                 loop.remove_signal_handler(name)
 
     def _note(self, measurement: Measurement, record: EndpointRecord) -> None:
-        for finding in record.findings:
-            rank = SEVERITIES.index(finding.severity)
-            self.worst = rank if self.worst is None else min(self.worst, rank)
+        if self.worst != 0:
+            for finding in record.findings:
+                rank = SEVERITIES.index(finding.severity)
+                self.worst = rank if self.worst is None else min(self.worst, rank)
         if self.verbose:
             reason = f" ({record.reason})" if record.reason else ""
             print(

@@ -28,4 +28,6 @@ class SystemClock:
 def iso(moment: datetime) -> str:
     """ISO 8601 in UTC to the second: 2026-11-21T20:00:00Z."""
     # Every record has one or two, and strftime takes three times as long.
-    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="seconds")[:19] + "Z"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from leadapron.watch.measure.model import Interval, Load, Transport
@@ -99,3 +100,17 @@ class Summary(Struct, frozen=True, tag_field="type", tag="summary"):
     exposed: ExposedTotal
     elapsed_s: float
     schema: int = 1
+
+
+_encode = msgspec.json.Encoder().encode
+_last: tuple[EndpointRecord | None, str] = (None, "")
+
+
+def encoded(record: EndpointRecord) -> str:
+    """The record as JSON. It goes to the database and to the output one after the other, so the last one is kept."""
+    global _last
+    before, text = _last
+    if before is not record:
+        text = _encode(record).decode()
+        _last = (record, text)
+    return text

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
-from leadapron.watch.measure.record import EndpointRecord, Summary
+from leadapron.watch.measure.record import EndpointRecord, Summary, encoded
 
 _encode = msgspec.json.Encoder().encode
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
@@ -19,8 +19,8 @@ _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 
 def line(value: EndpointRecord | Summary) -> str:
     """One record as one line of JSON, without the line end."""
-    encoded = _encode(value).decode()
-    return encoded if encoded.isascii() and "\x7f" not in encoded else _NOT_ASCII.sub(_escape, encoded)
+    text = encoded(value) if isinstance(value, EndpointRecord) else _encode(value).decode()
+    return text if text.isascii() and "\x7f" not in text else _NOT_ASCII.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from leadapron.watch.measure.model import Measurement
-from leadapron.watch.measure.record import EndpointRecord
+from leadapron.watch.measure.record import EndpointRecord, encoded
 
 
 class ScanStart(Struct, frozen=True):
@@ -59,5 +59,5 @@ def sighting_row(measurement: Measurement, record: EndpointRecord) -> SightingRo
         "complete": exposed.complete if exposed else None,
         "observed_at": record.observed_at,
         "measurement": _encode(measurement).decode(),
-        "record": _encode(record).decode(),
+        "record": encoded(record),
     }
