@@ -20,7 +20,7 @@ from peers.servers import start_orthanc
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 SPARE = 12
 """Descriptors that may come to stay: connections to the archive that are kept, files of the registry by thread."""
-TIMES = {"a deflated image": 2, "a deflated query": 2}
+TIMES = {"a deflated image": 4, "a deflated query": 4}
 """16 of the others; more of these would show what the archive can stand."""
 
 
