@@ -42,6 +42,7 @@ from peers.process import HOST, free_port, wait_until
 
 WAIT_S = 30.0
 ARCHIVE_AE = "OLDPACS"
+TOLD_S = 10.0
 PAUSE_S = 130.0
 T = TypeVar("T")
 
@@ -177,7 +178,7 @@ class Premises:
 
     def wait_told(self, address: str, number: int = 1) -> None:
         """Waits until the trail has that many messages about it, and whatever it did is over."""
-        wait_until(lambda: self.by_address()[address] >= number, f"{number} messages about a stranger", WAIT_S)
+        wait_until(lambda: self.by_address()[address] >= number, f"{number} messages about a stranger", TOLD_S)
 
     def quiet(self) -> None:
         wait_until(lambda: self.running.dimse.associations == 0, "associations end", WAIT_S)

@@ -8,6 +8,7 @@ strangers of every kind. The archive behind serves everybody and writes down wha
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -26,14 +27,15 @@ from hypothesis import strategies as st
 from guard.relaying import table
 from guard.whole.premises import ARCHIVE_AE, Premises, bare, premises
 from guard.whole.recording import Archive
-from guard.whole.visiting import OPERATIONS, PERMISSION, Met, associate, said
+from guard.whole.visiting import OPERATIONS, PERMISSION, Met, associate, contexts, said
 from leadapron.guard.identity import export
 from leadapron.guard.identity.authority import Authority
 from leadapron.guard.identity.contexts import client_context
 from leadapron.guard.identity.csr import key_pem, new_key, request
 from leadapron.wire.aio import serve
 from leadapron.wire.aio.timeouts import Timeouts
-from leadapron.wire.pdu import UserIdentity
+from leadapron.wire.association.negotiate import build_request
+from leadapron.wire.pdu import UserIdentity, encode
 from peers.process import HOST, free_port
 
 PEERS = ("CT1", "WS1", "WS2")
@@ -46,7 +48,7 @@ STATIC = (
 )
 """Credentials that are worth nothing under any rules."""
 UNTOLD = ("echo", "commit")  # PS3.15 A.5.3 has no message for them
-LIMITS = "\n[guard.limits]\nhandshake_s = 5.0\nassociate_s = 5.0\nidle_s = 10.0\nresponse_s = 10.0\n"
+LIMITS = "\n[guard.limits]\nhandshake_s = 3.0\nassociate_s = 3.0\nidle_s = 10.0\nresponse_s = 10.0\n"
 
 
 class Scene:
@@ -65,7 +67,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         async with serve(HOST, port, archive, timeouts=Timeouts(associate=10, idle=30, release=1), grace=0):
             yield
 
-    with premises(root, (port, None), beside=beside, limits=LIMITS) as place:
+    with premises(root, (port, None), back=free_port(), beside=beside, limits=LIMITS) as place:
         for name in PEERS:
             place.enrol(name)
         yield Scene(place, archive)
@@ -203,7 +205,7 @@ def written(tables: dict[str, Rules], now: Any) -> str:
 # ---- the property ----------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(
     given_tables=tables,
     visits=st.lists(st.one_of(strangers, machines, ourselves, ourselves), min_size=4, max_size=10),
@@ -323,6 +325,57 @@ def test_a_machine_that_must_show_a_user_and_does_not(scene: Scene) -> None:
         right = number == len(shown) - 1
         assert met.served == right and (len(archive.calls) > calls) == right, user
         assert [one.event for one in place.since(messages)] == (["query"] if right else ["alert"]), user
+
+
+def test_whoever_holds_on_and_says_nothing_is_told_once_too(scene: Scene) -> None:
+    """Nothing at all, half a handshake, no request after a good handshake, half a request: each ends by itself."""
+    place, archive = scene.premises, scene.archive
+    place.rules(table("CT1", may=WORDS))
+    tls, before = scene.tls["CT1"], archive.count
+    half = encode(build_request(contexts("echo"), calling="CT1", called=ARCHIVE_AE))[:60]
+    kinds: list[tuple[str, bytes, ssl.SSLContext | None]] = [
+        (place.address(), b"", None),
+        (place.address(), b"\x16\x03\x01\x02\x00\x01", None),
+        (place.address(), b"", tls),
+        (place.address(), half, tls),
+    ]
+
+    async def hold() -> None:
+        await asyncio.gather(*(said(place.dimse, address, octets, context) for address, octets, context in kinds))
+
+    place.call(hold())
+    for address, *_ in kinds:
+        place.wait_told(address)
+        assert len(place.about(address)) == 1
+    assert archive.count == before
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_back_door_is_the_archives_alone(scene: Scene, operation: str) -> None:
+    """Where what was moved comes back: by the archive's address, in its name, for a machine that receives something."""
+    place, archive = scene.premises, scene.archive
+    place.rules("\n".join([table("WS1", may=WORDS, receive=f"{HOST}:{free_port()}"), table("CT1", may=WORDS)]))
+    back = int((place.running.settings.archive.back or "").rpartition(":")[2])
+    before = archive.count
+    for source, calling, called in (
+        ("", ARCHIVE_AE, "WS1"),  # another address than the archive's
+        ("", "WS1", ARCHIVE_AE),
+        (HOST, "CT1", "WS1"),  # the archive's, by another name
+        (HOST, ARCHIVE_AE, "CT1"),  # it receives nothing
+        (HOST, ARCHIVE_AE, "EVIL"),
+        (HOST, ARCHIVE_AE, ARCHIVE_AE),
+        (HOST, ARCHIVE_AE, "WS1"),  # nobody is there, and what is asked for is no delivery
+    ):
+        for eager in (False, True):
+            stranger = place.address()
+            messages = len(place.trail())
+            met = place.call(
+                associate(back, source or stranger, None, operation, calling=calling, called=called, eager=eager)
+            )
+            place.quiet()
+            told = place.since(messages)
+            assert not met.accepted and len(told) == 1 and told[0].event == "alert", (source, calling, called, told)
+    assert archive.count == before
 
 
 def test_a_revoked_certificate_ends_what_is_under_way(scene: Scene) -> None:
