@@ -173,7 +173,7 @@ class Premises:
         return [one for one in self.trail() if address in one.names()]
 
     def since(self, number: int) -> list[Entry]:
-        """Those behind the first ``number`` ones but for the guard's own: rules that were read, the console."""
+        """Those behind the first ``number`` ones but for the guard's own: rules read, the console, the sweep."""
         return [one for one in self.trail()[number:] if not _own(one)]
 
     def wait_told(self, address: str, number: int = 1) -> None:
@@ -256,6 +256,8 @@ def premises(
 
 
 def _own(one: Entry) -> bool:
+    if "Logout" in one.types and not any(party.address for party in one.parties):
+        return True  # sessions that were over, which it looks for once a minute
     return any(thing.id == "leadapron.toml" or (thing.text or "").startswith("console: ") for thing in one.things)
 
 
