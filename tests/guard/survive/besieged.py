@@ -41,7 +41,14 @@ from scan.commanding import Command, Done, command, high_water
 CT = uids.CT_IMAGE_STORAGE
 PATIENT = Timeouts(connect=20, tls=20, associate=20, response=20, idle=60, write=20, release=5)
 CONTEXTS = [ContextRequest(uid) for uid in (uids.VERIFICATION, CT, uids.STUDY_ROOT_FIND)]
-LIMITS = {"connections": 256, "per_address": 32, "handshake_s": 4.0, "associate_s": 4.0, "idle_s": 20.0}
+LIMITS = {
+    "connections": 256,
+    "per_address": 32,
+    "handshake_s": 4.0,
+    "associate_s": 4.0,
+    "idle_s": 20.0,
+    "response_s": 15.0,
+}
 ALL_WEB = tuple(str(permission) for permission in Permission if permission.surface == "web")
 MEMORY = 200 << 20
 WORDS = ("PACS", "GOOD", "EVIL")

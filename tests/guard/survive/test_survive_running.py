@@ -137,8 +137,9 @@ def test_half_a_PDU_passes_and_the_next_one_does_not(revoking: Revoking) -> None
 
 
 def test_octets_that_pass_at_full_speed(revoking: Revoking) -> None:
-    """A sender that goes as fast as it can: what reaches the archive after `revoke` has come back is what stood in the
-    sockets between guard and archive, a few megabytes at most; the revocation itself is seen within a PDU."""
+    """A sender that goes as fast as it can: what reaches the archive after `revoke` has come back is at most what stood
+    in the sockets between guard and archive. (Seen: the A-ABORT's 10 octets, for `revoke` comes back when it is on
+    disk, and the guard sees it with the next PDU.)"""
     guard, sink = revoking.guard, revoking.sink
     many = piece() * 60
     with storing(guard, "CT3") as sock:
