@@ -153,14 +153,10 @@ def _http(guard: Besieged) -> None:
                     "default-src 'none'"
                 )
         quoted = urllib.parse.quote(name, safe="").encode()
-        for path in (
-            b"/dicom-web/studies/" + quoted,
-            b"/orthanc/" + quoted,
-            b"/dicom-web/studies?PatientName=" + quoted,
-        ):
+        for where in (b"/dicom-web/studies/", b"/orthanc/", b"/dicom-web/studies?PatientName="):
             for authorization in (f"Authorization: Bearer {guard.token}", "Authorization: Bearer " + quoted.decode()):
                 head = f" HTTP/1.1\r\nHost: localhost:{guard.web}\r\n{authorization}\r\nConnection: close\r\n\r\n"
-                assert SCRIPT.encode() not in http(guard, number, guard.web, b"GET " + path + head.encode())
+                assert SCRIPT.encode() not in http(guard, number, guard.web, b"GET " + where + quoted + head.encode())
         raw = name.encode().replace(b"\r\n", b"\x0b")
         http(
             guard,
