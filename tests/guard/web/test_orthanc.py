@@ -26,7 +26,7 @@ from leadapron.guard.audit.events import (
     SecurityAlert,
     StudyDeleted,
 )
-from leadapron.guard.gateway.web.meter import HourlyMeter
+from leadapron.guard.gateway.meter import Bounds, ForWeb, Meter
 from peers.certificates import Certificates
 from peers.loading import rest
 from peers.process import Peer
@@ -293,7 +293,7 @@ async def test_a_bulk_retrieval_is_stopped_and_alarmed(
         buffer = io.BytesIO()
         ct.save_as(buffer)
         rest(archive, "/instances", buffer.getvalue())
-    meter = HourlyMeter(5)
+    meter = ForWeb(Meter(lambda _: Bounds(studies_per_hour=5)), 5)
     async with before(tmp_path, certificates, archive, meter=meter) as served:
         served.forget()
         async with served.client(headers=cookie(await served.session("reader"))) as client:

@@ -195,4 +195,16 @@ class ForDimse:
         return self._meter.retrieved(peer, *studies)
 
 
+class ForWeb:
+    """A `Meter` as the web side asks it: names of people and programs stand apart from those of peers."""
+
+    def __init__(self, meter: Meter, limit: int = Bounds().studies_per_hour) -> None:
+        self._meter = meter
+        self.limit = limit
+        """Different studies in an hour, for the audit trail."""
+
+    def retrieved(self, who: str, study_uid: str) -> bool:
+        return self._meter.retrieved(f"web:{who}", study_uid)
+
+
 _PASSED: Final = Passed()

@@ -34,7 +34,7 @@ from leadapron.guard.gateway.alarms import Alarm
 from leadapron.guard.gateway.baseline import Baseline, Measure
 from leadapron.guard.gateway.dimse.server import Contexts, GuardServer, serve_guard
 from leadapron.guard.gateway.enrolment import Enrolment, serve_enrolment
-from leadapron.guard.gateway.meter import Bounds, Caps, ForDimse, Meter
+from leadapron.guard.gateway.meter import Bounds, Caps, ForDimse, ForWeb, Meter
 from leadapron.guard.gateway.refusals import Refusals
 from leadapron.guard.gateway.setup import KEY_FILE
 from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
@@ -363,7 +363,7 @@ async def _pages(running: Running, people: People, stack: AsyncExitStack, clock:
         settings,
         people,
         on_event=running.record,
-        meter=_ForWeb(running.meter),
+        meter=ForWeb(running.meter),
         oidc=oidc,
         clock=clock,
         healthy=running.healthy,
@@ -388,15 +388,3 @@ def _no_request(record: Callable[[AuditEvent], None], address: str, error: Excep
     reason = refusal(error) if isinstance(error, OSError) else str(error)
     with contextlib.suppress(LeadApronError):
         record(NodeAuthenticationFailed(address=address, reason=f"pages: {reason}"))
-
-
-class _ForWeb:
-    """The meter as the web side asks it: people's names stand apart from those of peers."""
-
-    limit = Bounds().studies_per_hour
-
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
-
-    def retrieved(self, who: str, study_uid: str) -> bool:
-        return self._meter.retrieved(f"web:{who}", study_uid)

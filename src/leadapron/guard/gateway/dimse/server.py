@@ -17,9 +17,11 @@ from leadapron.guard.gateway.dimse.back import Back
 from leadapron.guard.gateway.dimse.front import Front, Second
 from leadapron.guard.gateway.dimse.judge import Registry, Ruling
 from leadapron.guard.gateway.dimse.leg import Pool
-from leadapron.guard.gateway.dimse.meter import Meter, PeerMeter
+from leadapron.guard.gateway.dimse.meter import Meter
 from leadapron.guard.gateway.dimse.opening import Endpoint, place, timeouts_of
 from leadapron.guard.gateway.dimse.record import OnEvent, turned_away
+from leadapron.guard.gateway.meter import ForDimse
+from leadapron.guard.gateway.meter import Meter as PeersMeter
 from leadapron.guard.identity.contexts import refusal
 from leadapron.guard.policy.decide import Policy
 from leadapron.guard.settings import Guard
@@ -82,7 +84,8 @@ async def serve_guard(
 
     ``healthy``: whether the audit trail can record; while it can't, no association and no request is let through."""
     clock = clock or SystemClock()
-    ruling = Ruling(policy, registry, meter or PeerMeter(clock), clock, healthy)
+    meter = meter or ForDimse(PeersMeter(lambda who: policy().rules(who), clock=clock))
+    ruling = Ruling(policy, registry, meter, clock, healthy)
     archive = Endpoint(settings.archive.host, settings.archive.port, tls.archive)
     pool = Pool()
 

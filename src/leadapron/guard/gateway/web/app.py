@@ -7,11 +7,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from leadapron.guard.audit.events import Participant
+from leadapron.guard.gateway.meter import Bounds, ForWeb
+from leadapron.guard.gateway.meter import Meter as PeopleMeter
 from leadapron.guard.gateway.web.doors import PeopleDoorkeeper
 from leadapron.guard.gateway.web.exchange import Receive, Scope, Send
 from leadapron.guard.gateway.web.front import Front
 from leadapron.guard.gateway.web.inside import Inside
-from leadapron.guard.gateway.web.meter import HourlyMeter
 from leadapron.guard.gateway.web.pages import Pages
 from leadapron.guard.gateway.web.ports import Doorkeeper, Meter
 from leadapron.guard.gateway.web.proxy import Limits, Proxy
@@ -23,7 +24,6 @@ from leadapron.guard.settings import Guard
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import UsageError
 
-STUDIES_PER_HOUR: Final = 100
 MAX_RESULTS: Final = 2_000
 EXPLORER: Final = "/orthanc/app/explorer.html"
 
@@ -72,7 +72,7 @@ def build_app(
         response_s=settings.limits.response_s,
     )
     limits = Limits(settings.web.max_request, settings.web.max_response, max_results)
-    meter = meter or HourlyMeter(STUDIES_PER_HOUR, clock)
+    meter = meter or ForWeb(PeopleMeter(lambda _: Bounds(), clock=clock))
     oidc_name = "" if settings.oidc is None else urlsplit(settings.oidc.issuer).hostname or "your organisation"
     pages = Pages(people, oidc=oidc, oidc_name=oidc_name, viewer=EXPLORER if inside.is_orthanc else None)
     archive = Participant(settings.archive.ae, ae=settings.archive.ae, address=urlsplit(inside.base).hostname)
