@@ -434,7 +434,7 @@ async def test_a_reader_that_takes_nothing_is_let_go(
     tmp_path: Path, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchanges, "WRITE_S", 0.5)
-    body = bytes(8 << 20)
+    body = bytes(64 << 20)  # more than any kernel keeps for two sockets
 
     def reply(asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
         return 200, [("Content-Type", "application/dicom")], body
