@@ -15,6 +15,7 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StudyRootQueryRetrieveInformationModelFind
 
 from guard.relaying import House, Running, guard, table
+from leadapron.guard.audit.codes import Outcome
 from leadapron.guard.audit.events import BeginTransferring, InstancesTransferred, NodeAuthenticationFailed, QueryMade
 from leadapron.wire import uids
 from leadapron.wire.aio import ContextRequest, StoreRequest, Timeouts, associate
@@ -132,6 +133,31 @@ def test_findscu(house: House, stocked: Peer) -> None:
         assert found.stdout.count("Find Response") - found.stdout.count("Final") >= statistics(stocked)["studies"]
         (query,) = running.wait_told(QueryMade)
         assert query.peer.user == "WS1" and query.sop_class == uids.STUDY_ROOT_FIND and b"STUDY" in query.query
+
+
+def test_a_query_that_the_archive_fails_is_told_again_with_what_came_of_it(house: House) -> None:
+    archive, port = AE(ae_title="OLDPACS"), free_port()
+    archive.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    server = archive.start_server((HOST, port), block=False, evt_handlers=[(evt.EVT_C_FIND, no_answers)])
+    assert server is not None
+    try:
+        with guard(house, (HOST, port, "OLDPACS"), table("WS1")) as running:
+            association = reader(house, running, "WS1", StudyRootQueryRetrieveInformationModelFind)
+            query = Dataset()
+            query.QueryRetrieveLevel, query.StudyInstanceUID = "STUDY", "1.2.3"
+            (answer,) = association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
+            assert answer[0].Status == 0xC311
+            asked, failed = running.wait_told(QueryMade, 2)
+            association.release()
+    finally:
+        server.shutdown()
+    assert (asked.outcome, asked.reason) == (Outcome.SUCCESS, None)
+    assert (failed.outcome, failed.reason) == (Outcome.SERIOUS, "it ended with status C311H")
+    assert failed.query == asked.query and failed.peer == asked.peer
+
+
+def no_answers(event: object) -> Iterator[tuple[int, None]]:
+    yield 0xC311, None  # unable to process (PS3.4 Table C.4-1)
 
 
 def reader(house: House, running: Running, calling: str, *contexts: str, role: tuple[str, ...] = ()) -> Any:

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
+from leadapron.guard.audit.codes import Outcome
 from leadapron.guard.gateway.dimse.conversation import Ended, Operation
 from leadapron.guard.gateway.dimse.flow import Course
 from leadapron.guard.gateway.dimse.identifiers import Retrieval, modality_in, read_retrieval, study_of
@@ -171,7 +172,8 @@ class PeerJudge:
                 self._record.to_archive.began(study_of(data, syntax))
             return verdict
         if isinstance(request, CFindRequest):
-            self._record.query(context.abstract_syntax, data, syntax)
+            operation.note = (context.abstract_syntax, data, syntax)
+            self._record.query(*operation.note)
             return Course.PASS
         return self._retrieval(operation, data)
 
@@ -243,6 +245,8 @@ class PeerJudge:
             transfer.ended(study, self._contexts[operation.context].abstract_syntax, good)
         elif isinstance(request, CFindRequest):
             self._ruling.meter.answered(self._identity.name, operation.answers)
+            if classify(status) is StatusClass.FAILURE and isinstance(operation.note, tuple):
+                self._record.query(*operation.note, f"it ended with status {status:04X}H", Outcome.SERIOUS)
         elif isinstance(request, CMoveRequest) and isinstance(operation.note, Retrieval):
             reason = None if good else f"it ended with status {status:04X}H"
             self._record.moved(operation.note.studies, request.destination, reason)

@@ -101,7 +101,15 @@ class Record:
         self._on_event = on_event
         self._told: set[str] = set()
 
-    def query(self, sop_class: str, identifier: bytes, transfer_syntax: str, refused: str | None = None) -> None:
+    def query(
+        self,
+        sop_class: str,
+        identifier: bytes,
+        transfer_syntax: str,
+        refused: str | None = None,
+        outcome: Outcome = Outcome.MINOR,
+    ) -> None:
+        """It was asked, which is told before it is passed on; or with ``outcome`` what came of it: ``refused``."""
         self._on_event(
             QueryMade(
                 peer=self.peer,
@@ -109,7 +117,7 @@ class Record:
                 query=identifier,
                 sop_class=sop_class,
                 transfer_syntax=transfer_syntax,
-                outcome=Outcome.SUCCESS if refused is None else Outcome.MINOR,
+                outcome=Outcome.SUCCESS if refused is None else outcome,
                 reason=refused,
             )
         )
