@@ -246,7 +246,8 @@ class PeerJudge:
         elif isinstance(request, CFindRequest):
             self._ruling.meter.answered(self._identity.name, operation.answers)
             if classify(status) is StatusClass.FAILURE and isinstance(operation.note, tuple):
-                self._record.query(*operation.note, f"it ended with status {status:04X}H", Outcome.SERIOUS)
+                failed = f"it ended with status {status:04X}H"
+                self._record.query(*operation.note, refused=failed, outcome=Outcome.SERIOUS)
         elif isinstance(request, CMoveRequest) and isinstance(operation.note, Retrieval):
             reason = None if good else f"it ended with status {status:04X}H"
             self._record.moved(operation.note.studies, request.destination, reason)
