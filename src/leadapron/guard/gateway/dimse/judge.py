@@ -172,8 +172,8 @@ class PeerJudge:
                 self._record.to_archive.began(study_of(data, syntax))
             return verdict
         if isinstance(request, CFindRequest):
-            operation.note = (context.abstract_syntax, data, syntax)
-            self._record.query(*operation.note)
+            operation.note = data
+            self._record.query(context.abstract_syntax, data, syntax)
             return Course.PASS
         return self._retrieval(operation, data)
 
@@ -245,9 +245,10 @@ class PeerJudge:
             transfer.ended(study, self._contexts[operation.context].abstract_syntax, good)
         elif isinstance(request, CFindRequest):
             self._ruling.meter.answered(self._identity.name, operation.answers)
-            if classify(status) is StatusClass.FAILURE and isinstance(operation.note, tuple):
-                failed = f"it ended with status {status:04X}H"
-                self._record.query(*operation.note, refused=failed, outcome=Outcome.SERIOUS)
+            if classify(status) is StatusClass.FAILURE and isinstance(operation.note, bytes):
+                asked, failed = self._contexts[operation.context], f"it ended with status {status:04X}H"
+                name, syntax = asked.abstract_syntax, asked.transfer_syntax
+                self._record.query(name, operation.note, syntax, failed, Outcome.SERIOUS)
         elif isinstance(request, CMoveRequest) and isinstance(operation.note, Retrieval):
             reason = None if good else f"it ended with status {status:04X}H"
             self._record.moved(operation.note.studies, request.destination, reason)
