@@ -27,6 +27,7 @@ from leadapron.wire.aio import (
     ActionRequest,
     Call,
     ContextRequest,
+    CreateRequest,
     EchoRequest,
     Encoded,
     EndWith,
@@ -40,6 +41,7 @@ from leadapron.wire.aio import (
     Server,
     ServerLimits,
     Service,
+    SetRequest,
     StoreRequest,
     Supported,
     Timeouts,
@@ -49,7 +51,16 @@ from leadapron.wire.aio import (
     recognised,
     serve,
 )
-from leadapron.wire.dimse.command import CEchoRequest, CEchoResponse, CFindRequest, CFindResponse, encode_command
+from leadapron.wire.dimse.command import (
+    RESPONSE_OF,
+    CEchoRequest,
+    CEchoResponse,
+    CFindRequest,
+    CFindResponse,
+    NDeleteRequest,
+    NGetRequest,
+    encode_command,
+)
 from leadapron.wire.dimse.fragments import fragment
 from leadapron.wire.elements import Tag
 from leadapron.wire.pdu import (
@@ -73,10 +84,12 @@ MODELS = (
     uids.STUDY_ROOT_MOVE,
     uids.STUDY_ROOT_GET,
     uids.STORAGE_COMMITMENT_PUSH,
+    uids.MODALITY_PERFORMED_PROCEDURE_STEP,
     uids.CT_IMAGE_STORAGE,
 )
 SUPPORTED = Supported(dict.fromkeys(MODELS, BOTH), roles={uids.CT_IMAGE_STORAGE: (True, True)})
 CONTEXTS = [ContextRequest(uid, BOTH, scp=uid == uids.CT_IMAGE_STORAGE) for uid in MODELS]
+MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
 STUDY = [(Tag.QueryRetrieveLevel, "CS", "STUDY"), (Tag.StudyInstanceUID, "UI", "")]
 CANARY = "CANARY^PATIENT"
 
@@ -475,6 +488,14 @@ async def test_what_is_not_served_is_refused_in_the_protocols_words() -> None:
         assert action.status == 0x0211
         event = await association.n_event_report(uids.STORAGE_COMMITMENT_PUSH, "1.2", 1)
         assert event.status == 0x0211
+        assert (await association.n_create(MPPS, "1.2", STUDY)).status == 0x0211
+        assert (await association.n_set(MPPS, "1.2", STUDY)).status == 0x0211
+        context = association.accepted(MPPS)
+        assert context is not None
+        for request in (NGetRequest(900, MPPS, "1.2"), NDeleteRequest(901, MPPS, "1.2")):
+            await association.send(context, request, None)
+            _, response = await association.response(RESPONSE_OF[type(request)], request.message_id, 10)
+            assert response.status == 0x0211
         assert await association.echo() == 0
 
 
@@ -599,6 +620,38 @@ async def test_commitment_both_ways() -> None:
         assert reply.data.text(Tag.TransactionUID, "UI") == "1.2.1"
         event = await association.n_event_report(uids.STORAGE_COMMITMENT_PUSH, "1.2", 1)
         assert (event.status, event.data) == (0, None)
+
+
+async def test_a_procedure_step_is_created_and_set() -> None:
+    class Steps(Open):
+        held: dict[str, str] = {}  # noqa: RUF012
+
+        async def n_create(self, request: CreateRequest) -> Reply:
+            assert request.data is not None
+            name = request.command.sop_instance or "1.2.840.1"
+            if name in self.held:
+                return Reply(0x0111)
+            self.held[name] = request.data.text(Tag.StudyInstanceUID, "UI")
+            return Reply(0, instance=name)
+
+        async def n_set(self, request: SetRequest) -> Reply:
+            assert request.data is not None
+            if request.command.sop_instance not in self.held:
+                return Reply(0x0112)
+            return Reply(0, [(Tag.StudyInstanceUID, "UI", self.held[request.command.sop_instance])])
+
+    one = [(Tag.StudyInstanceUID, "UI", "1.9")]
+    async with serving(Steps()) as server, ours(server) as association:
+        created = await association.n_create(MPPS, "1.2.3", one)
+        assert (created.status, created.data, created.instance) == (0, None, "1.2.3")
+        assert (await association.n_create(MPPS, "1.2.3", one)).status == 0x0111
+        named = await association.n_create(MPPS, None, one)
+        assert (named.status, named.instance) == (0, "1.2.840.1")
+        done = await association.n_set(MPPS, "1.2.3", one)
+        assert done.status == 0
+        assert done.data is not None
+        assert done.data.text(Tag.StudyInstanceUID, "UI") == "1.9"
+        assert (await association.n_set(MPPS, "1.2.4", one)).status == 0x0112
 
 
 # ---- the end of the server ------------------------------------------------------------------------------------------

@@ -27,8 +27,16 @@ from leadapron.wire.dimse import (
     CStoreResponse,
     NActionRequest,
     NActionResponse,
+    NCreateRequest,
+    NCreateResponse,
+    NDeleteRequest,
+    NDeleteResponse,
     NEventReportRequest,
     NEventReportResponse,
+    NGetRequest,
+    NGetResponse,
+    NSetRequest,
+    NSetResponse,
     decode_command,
     encode_command,
 )
@@ -42,6 +50,8 @@ def element(number: int, value: bytes, group: int = 0) -> bytes:
 def us(number: int, value: int) -> bytes:
     return element(number, value.to_bytes(2, "little"))
 
+
+MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
 
 ECHO_REQUEST = (
     b"\x00\x00\x00\x00\x04\x00\x00\x00\x38\x00\x00\x00"  # (0000,0000) group length: 56 follow
@@ -97,6 +107,14 @@ ONE_OF_EACH: list[Command] = [
     NEventReportResponse(5, 0x0110, sop_instance=uids.STORAGE_COMMITMENT_PUSH_INSTANCE, event_type=2, error_id=4),
     NActionRequest(6, uids.STORAGE_COMMITMENT_PUSH, uids.STORAGE_COMMITMENT_PUSH_INSTANCE, 1, has_data_set=True),
     NActionResponse(6, 0, sop_class=uids.STORAGE_COMMITMENT_PUSH, action_type=1),
+    NCreateRequest(7, MPPS),
+    NCreateResponse(7, 0x0111, True, MPPS, sop_instance="1.2.3.4"),
+    NSetRequest(8, MPPS, "1.2.3.4"),
+    NSetResponse(8, 0x0112, sop_class=MPPS, sop_instance="1.2.3.4"),
+    NGetRequest(9, MPPS, "1.2.3.4", (0x00400252, 0x00400270)),
+    NGetResponse(9, 0, True, MPPS, sop_instance="1.2.3.4"),
+    NDeleteRequest(10, MPPS, "1.2.3.4"),
+    NDeleteResponse(10, 0, sop_class=MPPS),
 ]
 
 
@@ -248,6 +266,7 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "destination": TITLES,
     "move_originator": TITLES,
     "error_comment": st.from_regex(r"[!-~]{1,64}", fullmatch=True),
+    "attributes": st.lists(st.integers(0, 0xFFFFFFFF), max_size=5).map(tuple),
     "offending_elements": st.lists(st.integers(0, 0xFFFFFFFF), max_size=5).map(tuple),
     "has_data_set": st.booleans(),
 }

@@ -27,8 +27,16 @@ from leadapron.wire.dimse import (
     MessageEvent,
     NActionRequest,
     NActionResponse,
+    NCreateRequest,
+    NCreateResponse,
+    NDeleteRequest,
+    NDeleteResponse,
     NEventReportRequest,
     NEventReportResponse,
+    NGetRequest,
+    NGetResponse,
+    NSetRequest,
+    NSetResponse,
     Reassembler,
     encode_command,
     fragment,
@@ -37,6 +45,7 @@ from leadapron.wire.pdu import PData, PduReader, PresentationDataValue
 
 DATA = b"\x08\x00\x52\x00\x06\x00\x00\x00STUDY "
 CT, COMMITMENT, INSTANCE = uids.CT_IMAGE_STORAGE, uids.STORAGE_COMMITMENT_PUSH, uids.STORAGE_COMMITMENT_PUSH_INSTANCE
+MPPS = uids.MODALITY_PERFORMED_PROCEDURE_STEP
 
 NAMES = {  # ours: theirs
     "message_id": "MessageID",
@@ -54,6 +63,7 @@ NAMES = {  # ours: theirs
     "warning": "NumberOfWarningSuboperations",
     "event_type": "EventTypeID",
     "action_type": "ActionTypeID",
+    "attributes": "AttributeIdentifierList",
     "error_comment": "ErrorComment",
     "error_id": "ErrorID",
     "offending_elements": "OffendingElement",
@@ -84,8 +94,24 @@ CASES: list[tuple[str, str, Command]] = [  # their primitive, their message, our
     ),
     ("N_ACTION", "N_ACTION_RQ", NActionRequest(6, COMMITMENT, INSTANCE, 1, True)),
     ("N_ACTION", "N_ACTION_RSP", NActionResponse(6, 0, sop_class=COMMITMENT, sop_instance=INSTANCE, action_type=1)),
+    ("N_CREATE", "N_CREATE_RQ", NCreateRequest(7, MPPS, "1.2.3.4")),
+    ("N_CREATE", "N_CREATE_RQ", NCreateRequest(7, MPPS)),
+    ("N_CREATE", "N_CREATE_RSP", NCreateResponse(7, 0, True, MPPS, sop_instance="1.2.3.4")),
+    ("N_SET", "N_SET_RQ", NSetRequest(8, MPPS, "1.2.3.4")),
+    ("N_SET", "N_SET_RSP", NSetResponse(8, 0x0110, sop_class=MPPS, sop_instance="1.2.3.4", error_id=42072)),
+    ("N_GET", "N_GET_RQ", NGetRequest(9, MPPS, "1.2.3.4", (0x00400252, 0x00400270))),
+    ("N_GET", "N_GET_RSP", NGetResponse(9, 0, True, MPPS, sop_instance="1.2.3.4")),
+    ("N_DELETE", "N_DELETE_RQ", NDeleteRequest(10, MPPS, "1.2.3.4")),
+    ("N_DELETE", "N_DELETE_RSP", NDeleteResponse(10, 0x0112, sop_class=MPPS, sop_instance="1.2.3.4")),
 ]
-DATA_SET_NAMES = ("DataSet", "Identifier", "EventInformation", "ActionInformation")
+DATA_SET_NAMES = (
+    "DataSet",
+    "Identifier",
+    "EventInformation",
+    "ActionInformation",
+    "AttributeList",
+    "ModificationList",
+)
 
 
 def theirs(primitive_name: str, message_name: str, command: Command) -> Any:
@@ -96,9 +122,9 @@ def theirs(primitive_name: str, message_name: str, command: Command) -> Any:
         if value in (None, ()) or name == "has_data_set":
             continue
         their_name = NAMES[name]
-        if isinstance(command, NActionRequest):
+        if isinstance(command, NActionRequest | NSetRequest | NGetRequest | NDeleteRequest):
             their_name = their_name.replace("Affected", "Requested")
-        setattr(primitive, their_name, list(value) if name == "offending_elements" else value)
+        setattr(primitive, their_name, list(value) if isinstance(value, tuple) else value)
     if command.has_data_set:
         name = next(name for name in DATA_SET_NAMES if hasattr(primitive, name))
         setattr(primitive, name, BytesIO(DATA))

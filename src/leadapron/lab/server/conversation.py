@@ -31,12 +31,13 @@ from leadapron.wire.dimse import (
     CStoreResponse,
     MessageComplete,
     NActionRequest,
-    NActionResponse,
     Reassembler,
+    Request,
     Response,
     encode_command,
     fragment,
 )
+from leadapron.wire.dimse.command import RESPONSE_OF
 from leadapron.wire.dimse.status import CANCEL
 from leadapron.wire.pdu import Abort, PData, Pdu, PduReader, ReleaseRequest, ReleaseResponse, decode, encode
 
@@ -202,10 +203,8 @@ class DicomTalk(Talk):
             response = CGetResponse(
                 command.message_id, answers.get_status, sop_class=command.sop_class, completed=0, failed=0, warning=0
             )
-        elif isinstance(command, NActionRequest):
-            response = NActionResponse(
-                command.message_id, 0x0211, sop_class=command.sop_class, sop_instance=command.sop_instance
-            )
+        elif isinstance(command, Request):
+            response = RESPONSE_OF[type(command)](command.message_id, 0x0211, sop_class=command.sop_class)
         if response is not None:
             self.send(self.response(context_id, response))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from leadapron.wire.aio.server import serve as serve
     from leadapron.wire.aio.service import ActionRequest as ActionRequest
     from leadapron.wire.aio.service import Call as Call
+    from leadapron.wire.aio.service import CreateRequest as CreateRequest
     from leadapron.wire.aio.service import EchoRequest as EchoRequest
     from leadapron.wire.aio.service import Encoded as Encoded
     from leadapron.wire.aio.service import EndWith as EndWith
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from leadapron.wire.aio.service import Progress as Progress
     from leadapron.wire.aio.service import Reply as Reply
     from leadapron.wire.aio.service import Service as Service
+    from leadapron.wire.aio.service import SetRequest as SetRequest
     from leadapron.wire.aio.service import StoreRequest as StoreRequest
     from leadapron.wire.aio.timeouts import Timeouts as Timeouts
     from leadapron.wire.aio.tls import TlsInfo as TlsInfo
@@ -66,6 +68,7 @@ _HOMES: Final = {
     "aio.service": (
         "ActionRequest",
         "Call",
+        "CreateRequest",
         "EchoRequest",
         "Encoded",
         "EndWith",
@@ -77,6 +80,7 @@ _HOMES: Final = {
         "Progress",
         "Reply",
         "Service",
+        "SetRequest",
         "StoreRequest",
     ),
     "aio.timeouts": ("Timeouts",),

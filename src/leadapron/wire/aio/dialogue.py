@@ -17,6 +17,7 @@ from leadapron.wire.aio.retrieving import Tally, report_move, send_instances
 from leadapron.wire.aio.service import (
     ActionRequest,
     Call,
+    CreateRequest,
     EchoRequest,
     EndWith,
     EventRequest,
@@ -25,10 +26,12 @@ from leadapron.wire.aio.service import (
     MoveRequest,
     Reply,
     Service,
+    SetRequest,
     StoreRequest,
 )
 from leadapron.wire.aio.session import Message, Session
 from leadapron.wire.dimse.command import (
+    RESPONSE_OF,
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
@@ -42,12 +45,18 @@ from leadapron.wire.dimse.command import (
     CStoreResponse,
     NActionRequest,
     NActionResponse,
+    NCreateRequest,
+    NCreateResponse,
+    NDeleteRequest,
     NEventReportRequest,
     NEventReportResponse,
+    NGetRequest,
+    NSetRequest,
+    NSetResponse,
     Request,
     Response,
 )
-from leadapron.wire.dimse.status import CANCEL, PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED
+from leadapron.wire.dimse.status import CANCEL, PROCESSING_FAILURE, SOP_CLASS_NOT_SUPPORTED, UNRECOGNIZED_OPERATION
 
 _log: Final = logging.getLogger(__name__)
 
@@ -58,6 +67,7 @@ class Outcome(Struct, frozen=True):
     status: int
     comment: str | None = None
     data: Identifier | None = None
+    instance: str | None = None
 
 
 class Dialogue:
@@ -75,6 +85,10 @@ class Dialogue:
             CGetRequest: self._get,
             NActionRequest: self._n_action,
             NEventReportRequest: self._n_event_report,
+            NCreateRequest: self._n_create,
+            NSetRequest: self._n_set,
+            NGetRequest: self._not_served,
+            NDeleteRequest: self._not_served,
             CCancelRequest: self._too_late,
         }
 
@@ -162,13 +176,37 @@ class Dialogue:
         fields = {"sop_instance": command.sop_instance, "event_type": command.event_type}
         await self._respond(message, command, NEventReportResponse, outcome, **fields)
 
+    async def _n_create(self, message: Message, command: NCreateRequest) -> None:
+        data = await message.read() if command.has_data_set else None
+        outcome = self._mismatch(message, command)
+        if outcome is None:
+            request = CreateRequest(self._call, command, message.context, data)
+            outcome = await self._outcome(self._service.n_create(request))
+        await self._respond(
+            message, command, NCreateResponse, outcome, sop_instance=command.sop_instance or outcome.instance
+        )
+
+    async def _n_set(self, message: Message, command: NSetRequest) -> None:
+        data = await message.read() if command.has_data_set else None
+        outcome = self._mismatch(message, command)
+        if outcome is None:
+            outcome = await self._outcome(self._service.n_set(SetRequest(self._call, command, message.context, data)))
+        await self._respond(message, command, NSetResponse, outcome, sop_instance=command.sop_instance)
+
+    async def _not_served(self, message: Message, command: Request) -> None:
+        """N-GET and N-DELETE, which nothing here serves."""
+        await message.skip()
+        await self._respond(message, command, RESPONSE_OF[type(command)], Outcome(UNRECOGNIZED_OPERATION))
+
     async def _too_late(self, message: Message, command: CCancelRequest) -> None:
         """A C-CANCEL that crossed the final response is no error, and is not answered: PS3.7 §9.3.2.3."""
 
     # ---- what they share --------------------------------------------------------------------------------------------
 
     def _mismatch(
-        self, message: Message, command: CStoreRequest | CFindRequest | CMoveRequest | CGetRequest
+        self,
+        message: Message,
+        command: CStoreRequest | CFindRequest | CMoveRequest | CGetRequest | NCreateRequest | NSetRequest,
     ) -> Outcome | None:
         """The SOP class must be the one that the context was accepted for, and the peer the SCU of it."""
         if command.sop_class != message.context.abstract_syntax or not message.context.scu:
@@ -190,7 +228,9 @@ class Dialogue:
                 raise
             _log.error("a handler raised %s at %s", type(error).__name__, where(error))
             return Outcome(PROCESSING_FAILURE)
-        return Outcome(result.status, None, result.data) if isinstance(result, Reply) else Outcome(result)
+        if isinstance(result, Reply):
+            return Outcome(result.status, None, result.data, result.instance)
+        return Outcome(result)
 
     async def _respond(
         self, message: Message, command: Request, kind: type[Response], outcome: Outcome, **fields: Any

@@ -25,6 +25,7 @@ from leadapron.wire.aio.transport import Consumer
 from leadapron.wire.aio.upper import Upper
 from leadapron.wire.association.negotiate import AgreedContext, agreed
 from leadapron.wire.dimse.command import (
+    RESPONSE_OF,
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
@@ -36,9 +37,9 @@ from leadapron.wire.dimse.command import (
     CStoreRequest,
     CStoreResponse,
     NActionRequest,
-    NActionResponse,
+    NCreateRequest,
     NEventReportRequest,
-    NEventReportResponse,
+    NSetRequest,
     Request,
     Response,
     encode_command,
@@ -88,10 +89,11 @@ class Retrieved(Struct, frozen=True):
 
 
 class Replied(Struct, frozen=True):
-    """The response to N-ACTION or N-EVENT-REPORT."""
+    """The response to N-ACTION, N-EVENT-REPORT, N-CREATE or N-SET. ``instance``: which one, if it says."""
 
     status: int
     data: DataSet | None
+    instance: str | None = None
 
 
 class RequestorAssociation:
@@ -269,7 +271,7 @@ class RequestorAssociation:
         message_id = await self._begin(context)
         encoded = None if data is None else encode_identifier(data, context.transfer_syntax)
         command = NActionRequest(message_id, sop_class, sop_instance, action_type, encoded is not None)
-        return await self._reply(context, command, NActionResponse, encoded)
+        return await self._reply(context, command, encoded)
 
     async def n_event_report(
         self, sop_class: str, sop_instance: str, event_type: int, data: Identifier | None = None
@@ -279,7 +281,23 @@ class RequestorAssociation:
         message_id = await self._begin(context)
         encoded = None if data is None else encode_identifier(data, context.transfer_syntax)
         command = NEventReportRequest(message_id, sop_class, sop_instance, event_type, encoded is not None)
-        return await self._reply(context, command, NEventReportResponse, encoded)
+        return await self._reply(context, command, encoded)
+
+    async def n_create(self, sop_class: str, sop_instance: str | None, data: Identifier | None = None) -> Replied:
+        """N-CREATE, such as the beginning of a performed procedure step (PS3.4 §F.7.2.1). None: the peer names it."""
+        context = self._context(sop_class)
+        message_id = await self._begin(context)
+        encoded = None if data is None else encode_identifier(data, context.transfer_syntax)
+        return await self._reply(
+            context, NCreateRequest(message_id, sop_class, sop_instance, encoded is not None), encoded
+        )
+
+    async def n_set(self, sop_class: str, sop_instance: str, data: Identifier) -> Replied:
+        """N-SET, such as the end of a performed procedure step (PS3.4 §F.7.2.2)."""
+        context = self._context(sop_class)
+        message_id = await self._begin(context)
+        encoded = encode_identifier(data, context.transfer_syntax)
+        return await self._reply(context, NSetRequest(message_id, sop_class, sop_instance), encoded)
 
     def cancel(self) -> None:
         """Asks the peer to stop the C-FIND, C-MOVE or C-GET under way (C-CANCEL-RQ, PS3.7 §9.3.2.3). Does not wait.
@@ -352,18 +370,15 @@ class RequestorAssociation:
     async def _reply(
         self,
         context: AgreedContext,
-        command: NActionRequest | NEventReportRequest,
-        kind: type[NActionResponse] | type[NEventReportResponse],
+        command: NActionRequest | NEventReportRequest | NCreateRequest | NSetRequest,
         data: bytes | None,
     ) -> Replied:
         await self._session.send(context, command, data)
-        message = await self._receive("a response", self.timeouts.response)
-        response = message.command
-        if not isinstance(response, kind) or response.responds_to != command.message_id:
-            raise ProtocolError("another message came where the response to a request was due")
+        kind = RESPONSE_OF[type(command)]
+        message, response = await self.response(kind, command.message_id, self.timeouts.response)
         answer = await message.read() if response.has_data_set else None
         self._current = None
-        return Replied(response.status, answer)
+        return Replied(response.status, answer, getattr(response, "sop_instance", None))
 
     async def response(self, kind: type[R], message_id: int, seconds: float) -> tuple[Message, R]:
         """The next response to a request, and the message that it stands in."""

@@ -28,7 +28,9 @@ from leadapron.wire.dimse.command import (
     CMoveRequest,
     CStoreRequest,
     NActionRequest,
+    NCreateRequest,
     NEventReportRequest,
+    NSetRequest,
 )
 from leadapron.wire.dimse.status import PENDING, SUCCESS, UNRECOGNIZED_OPERATION, describe
 from leadapron.wire.pdu import AssociateAccept, AssociateReject, AssociateRequest
@@ -144,6 +146,24 @@ class EventRequest(Struct, frozen=True):
     data: DataSet | None
 
 
+class CreateRequest(Struct, frozen=True):
+    """N-CREATE. ``data`` is the attribute list; ``command.sop_instance`` is None where we may choose the UID."""
+
+    call: Call
+    command: NCreateRequest
+    context: AgreedContext
+    data: DataSet | None
+
+
+class SetRequest(Struct, frozen=True):
+    """N-SET. ``data`` is the modification list."""
+
+    call: Call
+    command: NSetRequest
+    context: AgreedContext
+    data: DataSet | None
+
+
 class Encoded(Struct, frozen=True):
     """Answers to a C-FIND as whole P-DATA-TF PDUs, commands included, made in advance: sent as they are."""
 
@@ -169,10 +189,11 @@ class Instance(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """The answer to N-ACTION or N-EVENT-REPORT."""
+    """The answer to N-ACTION, N-EVENT-REPORT, N-CREATE or N-SET. ``instance``: the UID that N-CREATE left to us."""
 
     status: int = SUCCESS
     data: Identifier | None = None
+    instance: str | None = None
 
 
 class Service:
@@ -208,6 +229,14 @@ class Service:
 
     async def n_event_report(self, request: EventRequest) -> Reply:
         """N-EVENT-REPORT."""
+        raise EndWith(UNRECOGNIZED_OPERATION)
+
+    async def n_create(self, request: CreateRequest) -> Reply:
+        """N-CREATE."""
+        raise EndWith(UNRECOGNIZED_OPERATION)
+
+    async def n_set(self, request: SetRequest) -> Reply:
+        """N-SET."""
         raise EndWith(UNRECOGNIZED_OPERATION)
 
     async def ended(self, call: Call, error: LeadApronError | None) -> None:

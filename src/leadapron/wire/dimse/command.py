@@ -154,6 +154,35 @@ class NEventReportResponse(_Response, frozen=True, gc=False):
     event_type: int | None = None
 
 
+class NGetRequest(_Request, frozen=True, gc=False):
+    """N-GET-RQ, PS3.7 §10.3.2.1. Class and instance are the *Requested* ones, as in N-SET, N-ACTION and N-DELETE."""
+
+    sop_class: str
+    sop_instance: str
+    attributes: tuple[int, ...] = ()
+    has_data_set: bool = False
+
+
+class NGetResponse(_Response, frozen=True, gc=False):
+    """N-GET-RSP, PS3.7 §10.3.2.2."""
+
+    sop_instance: str | None = None
+
+
+class NSetRequest(_Request, frozen=True, gc=False):
+    """N-SET-RQ, PS3.7 §10.3.3.1. The data set is the modification list."""
+
+    sop_class: str
+    sop_instance: str
+    has_data_set: bool = True
+
+
+class NSetResponse(_Response, frozen=True, gc=False):
+    """N-SET-RSP, PS3.7 §10.3.3.2."""
+
+    sop_instance: str | None = None
+
+
 class NActionRequest(_Request, frozen=True, gc=False):
     """N-ACTION-RQ, PS3.7 §10.3.4.1: class and instance are the *Requested* ones, (0000,0003) and (0000,1001)."""
 
@@ -170,6 +199,34 @@ class NActionResponse(_Response, frozen=True, gc=False):
     action_type: int | None = None
 
 
+class NCreateRequest(_Request, frozen=True, gc=False):
+    """N-CREATE-RQ, PS3.7 §10.3.5.1: whoever is asked may choose the instance's UID where it is left out."""
+
+    sop_class: str
+    sop_instance: str | None = None
+    has_data_set: bool = True
+
+
+class NCreateResponse(_Response, frozen=True, gc=False):
+    """N-CREATE-RSP, PS3.7 §10.3.5.2."""
+
+    sop_instance: str | None = None
+
+
+class NDeleteRequest(_Request, frozen=True, gc=False):
+    """N-DELETE-RQ, PS3.7 §10.3.6.1."""
+
+    sop_class: str
+    sop_instance: str
+    has_data_set: bool = False
+
+
+class NDeleteResponse(_Response, frozen=True, gc=False):
+    """N-DELETE-RSP, PS3.7 §10.3.6.2."""
+
+    sop_instance: str | None = None
+
+
 Response = (
     CStoreResponse
     | CFindResponse
@@ -177,10 +234,24 @@ Response = (
     | CMoveResponse
     | CEchoResponse
     | NEventReportResponse
+    | NGetResponse
+    | NSetResponse
     | NActionResponse
+    | NCreateResponse
+    | NDeleteResponse
 )
 Request = (
-    CStoreRequest | CFindRequest | CGetRequest | CMoveRequest | CEchoRequest | NEventReportRequest | NActionRequest
+    CStoreRequest
+    | CFindRequest
+    | CGetRequest
+    | CMoveRequest
+    | CEchoRequest
+    | NEventReportRequest
+    | NGetRequest
+    | NSetRequest
+    | NActionRequest
+    | NCreateRequest
+    | NDeleteRequest
 )
 Command = Request | Response | CCancelRequest
 
@@ -197,9 +268,31 @@ COMMAND_FIELDS: Final[dict[type[Command], int]] = {  # (0000,0100), PS3.7 §E.1
     CEchoResponse: 0x8030,
     NEventReportRequest: 0x0100,
     NEventReportResponse: 0x8100,
+    NGetRequest: 0x0110,
+    NGetResponse: 0x8110,
+    NSetRequest: 0x0120,
+    NSetResponse: 0x8120,
     NActionRequest: 0x0130,
     NActionResponse: 0x8130,
+    NCreateRequest: 0x0140,
+    NCreateResponse: 0x8140,
+    NDeleteRequest: 0x0150,
+    NDeleteResponse: 0x8150,
     CCancelRequest: 0x0FFF,
+}
+
+RESPONSE_OF: Final[dict[type[Request], type[Response]]] = {
+    CStoreRequest: CStoreResponse,
+    CFindRequest: CFindResponse,
+    CGetRequest: CGetResponse,
+    CMoveRequest: CMoveResponse,
+    CEchoRequest: CEchoResponse,
+    NEventReportRequest: NEventReportResponse,
+    NGetRequest: NGetResponse,
+    NSetRequest: NSetResponse,
+    NActionRequest: NActionResponse,
+    NCreateRequest: NCreateResponse,
+    NDeleteRequest: NDeleteResponse,
 }
 
 _COMMAND_FIELD: Final = 0x0100
@@ -216,6 +309,7 @@ _ELEMENTS: Final[dict[str, tuple[int, str, str]]] = {  # PS3.7 Annex E and PS3.6
     "error_comment": (0x0902, "LO", "Error Comment"),
     "error_id": (0x0903, "US", "Error ID"),
     "sop_instance": (0x1000, "UI", "Affected SOP Instance UID"),
+    "attributes": (0x1005, "AT", "Attribute Identifier List"),
     "event_type": (0x1002, "US", "Event Type ID"),
     "action_type": (0x1008, "US", "Action Type ID"),
     "remaining": (0x1020, "US", "Number of Remaining Sub-operations"),
@@ -225,10 +319,12 @@ _ELEMENTS: Final[dict[str, tuple[int, str, str]]] = {  # PS3.7 Annex E and PS3.6
     "move_originator": (0x1030, "AE", "Move Originator Application Entity Title"),
     "move_originator_message_id": (0x1031, "US", "Move Originator Message ID"),
 }
-_N_ACTION_REQUEST: Final[dict[str, tuple[int, str, str]]] = {
+_REQUESTED: Final[dict[str, tuple[int, str, str]]] = {
     "sop_class": (0x0003, "UI", "Requested SOP Class UID"),
     "sop_instance": (0x1001, "UI", "Requested SOP Instance UID"),
 }
+_OF_REQUESTED: Final = (NGetRequest, NSetRequest, NActionRequest, NDeleteRequest)
+"""Requests about an instance that is there; the others, and all responses, name the *Affected* one."""
 
 _HEADER = struct.Struct("<HHI")  # group, element, length: PS3.5 §7.1.3
 _NUMBER = struct.Struct("<HHIH")
@@ -265,7 +361,7 @@ def _comment(value: bytes) -> str:
 
 def _tags(value: bytes) -> tuple[int, ...]:
     if len(value) % 4:
-        raise ProtocolError(f"offending elements of {len(value)} octets, expected a multiple of 4")
+        raise ProtocolError(f"a list of tags has {len(value)} octets, expected a multiple of 4")
     words = struct.unpack(f"<{len(value) // 2}H", value)
     return tuple(group << 16 | element for group, element in zip(words[::2], words[1::2], strict=True))
 
@@ -341,7 +437,7 @@ def _writer(name: str, element: int, write: Callable[[int, Any], bytes]) -> Call
 
 
 def _plan(record: type[Command], field: int) -> _Plan:
-    names = _ELEMENTS | (_N_ACTION_REQUEST if record is NActionRequest else {})
+    names = _ELEMENTS | (_REQUESTED if record in _OF_REQUESTED else {})
     fields = [info for info in structs.fields(record) if info.name != "has_data_set"]
     writers = {
         element: _writer(info.name, element, _WRITE[vr]) for info in fields for element, vr, _ in [names[info.name]]
@@ -359,7 +455,7 @@ def _plan(record: type[Command], field: int) -> _Plan:
 
 _PLANS: Final = {field: _plan(record, field) for record, field in COMMAND_FIELDS.items()}
 _PLAN_OF: Final = {plan.record: plan for plan in _PLANS.values()}
-_NAMES: Final = {element: name for element, _, name in [*_ELEMENTS.values(), *_N_ACTION_REQUEST.values()]}
+_NAMES: Final = {element: name for element, _, name in [*_ELEMENTS.values(), *_REQUESTED.values()]}
 
 
 def encode_command(command: Command) -> bytes:
