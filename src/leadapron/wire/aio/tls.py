@@ -15,7 +15,7 @@ import contextlib
 import os
 import ssl
 import warnings
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -30,6 +30,19 @@ class TlsInfo(Struct, frozen=True):
     version: str
     cipher: str
     certificate: bytes | None
+
+
+class DirectSession(ssl.SSLObject):
+    """A session whose ``read`` is OpenSSL's own, for ``context.sslobject_class``. The loop asks for each record of
+    16 KiB, and the frame of Python that `ssl.SSLObject` puts in between is a twentieth of what a relay costs."""
+
+    @property
+    def read(self) -> Any:  # type: ignore[override]
+        return self._sslobj.read
+
+    @property
+    def pending(self) -> Any:  # type: ignore[override]
+        return self._sslobj.pending
 
 
 def client_context(

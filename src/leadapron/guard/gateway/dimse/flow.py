@@ -61,7 +61,8 @@ class Listener(Protocol):
 
     @property
     def pdu(self) -> Callable[[], None]:
-        """Called when a P-DATA-TF begins. Raises where nothing more may pass."""
+        """Called when a P-DATA-TF begins; once for fragments of one message that were received together, because
+        nothing can happen between them. Raises where nothing more may pass."""
         ...
 
     def command(self, flow: Flow, context: int, command: AnyCommand) -> Course:
@@ -249,11 +250,17 @@ class Flow:
                         self._within, self._left = True, stop - end
                         at = end
                         break
-                    at = stop
                     if control & _LAST:
+                        at = stop
                         parts.append(view[run:at])
                         run = at
                         self._ended()
+                        continue
+                    # The bulk: whole PDUs that begin as this one did. One comparison judges all twelve octets.
+                    head, at, step = view[at : at + _WHOLE], stop, HEADER + length
+                    while at + step <= end and view[at : at + _WHOLE] == head:
+                        at += step
+                        self.pdus += 1
                     continue
             if at > run:
                 parts.append(view[run:at])

@@ -4,9 +4,9 @@ All legs of a loop receive into one buffer (`Pool`): between receiving and passi
 associations need no more memory than one, and the buffer stays in the processor's cache. What a flow leaves for later
 is copied into the leg's own memory; it is a PDU's header, or what lies behind a command that waits.
 
-A write is tried at once. What the socket does not take still points into the buffer, so then the pool takes a new one;
-the writer is congested, and until it has got rid of all, nothing is read from where it came. So a slow receiver costs
-one buffer, and TCP pushes back on the sender.
+A write is tried at once. What the socket does not take still points into the buffer, so then the leg keeps it, and the
+pool takes another; the writer is congested, and until it has got rid of all, nothing is read from where it came. So a
+slow receiver costs one buffer, and TCP pushes back on the sender.
 
 TCP_NODELAY and TCP_QUICKACK (after each read) are set on both sides: see `wire.aio.transport`.
 """
@@ -29,22 +29,32 @@ MOST_UNSENT: Final = 256 * 1024
 BULK: Final = 128 * 1024
 """Octets in one read from which more is under way anyway, and acknowledging at once would only cost (0.2 ms a read)."""
 MAX_DISCARDED: Final = 4 * 1024 * 1024
+SPARE: Final = 4
 
 _NOTHING: Final = memoryview(b"")
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Pool:
-    """The receive buffer of all legs of one loop."""
+    """The receive buffer of all legs of one loop, and a few for the next ones that are lent."""
 
-    __slots__ = ("view",)
+    __slots__ = ("_spare", "view")
 
     def __init__(self, size: int = BUFFER) -> None:
         self.view = memoryview(bytearray(size))
+        self._spare: list[memoryview] = []
 
-    def renew(self) -> None:
-        """The buffer is still being sent from: take another. The old one goes when that is done."""
-        self.view = memoryview(bytearray(len(self.view)))
+    def lend(self) -> memoryview:
+        """The buffer, which is still being sent from; the next takes its place."""
+        lent = self.view
+        self.view = self._spare.pop() if self._spare else memoryview(bytearray(len(lent)))
+        return lent
+
+    def give_back(self, lent: list[memoryview]) -> None:
+        """Nothing points into them any more. A new one would be filled with zeros first, which costs as much as a
+        copy."""
+        self._spare += lent[: SPARE - len(self._spare)]
+        lent.clear()
 
 
 class Leg(asyncio.BufferedProtocol):
@@ -63,6 +73,7 @@ class Leg(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._kept = b""  # received, and left by the sink
         self._view = _NOTHING  # what is being received into
+        self._lent: list[memoryview] = []  # what is being sent from
         self._wrote = False
         self._reading = False
         self._congested = False
@@ -120,6 +131,8 @@ class Leg(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._congested = False
+        if not self.unsent:
+            self._pool.give_back(self._lent)
         self.steer()
         self.other.steer()
 
@@ -198,7 +211,7 @@ class Leg(asyncio.BufferedProtocol):
     def settle(self) -> None:
         """After writing: what has not left keeps the buffer."""
         if self._wrote and (self._congested or self.unsent):
-            self._pool.renew()
+            self._lent.append(self._pool.lend())
         self._wrote = False
 
     # ---- the end ----------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from leadapron.guard.settings import Guard
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import Failure, LimitExceeded
 from leadapron.wire.aio.server import Server, ServerLimits, listen
+from leadapron.wire.aio.tls import DirectSession
 
 GRACE_S = 10.0
 
@@ -88,6 +89,7 @@ async def serve_guard(
     ruling = Ruling(policy, registry, meter, clock, healthy)
     archive = Endpoint(settings.archive.host, settings.archive.port, tls.archive)
     pool = Pool()
+    tls.outside.sslobject_class = DirectSession
 
     def refused(address: str, error: Exception) -> None:
         reason = "too many connections" if isinstance(error, LimitExceeded) else refusal(error)
