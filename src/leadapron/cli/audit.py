@@ -20,8 +20,8 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 _NEWEST: Final = 50
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _TYPES: Final = (
-    *("application", "log-used", "begin-transfer", "access", "transfer", "delete", "export", "network", "query"),
-    *("alert", "login"),
+    *("application", "log-used", "begin-transfer", "access", "transfer", "delete", "export", "network"),
+    *("procedure", "query", "alert", "login"),
 )
 
 

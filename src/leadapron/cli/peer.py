@@ -49,7 +49,7 @@ _config = click.option("--config", type=_FILE, metavar="FILE", help="Configurati
 _place = _options(_config, _data)
 _rules = _options(
     click.option("--ae", metavar="AE", help="Its AE title, which no other peer has."),
-    click.option("--may", type=Words(), help="What it may do: store,echo,find,worklist,retrieve,commit."),
+    click.option("--may", type=Words(), help="What it may do: store,echo,find,worklist,retrieve,commit,mpps."),
     click.option("--from", "sources", type=Words(), help="Networks or addresses that it comes from. [default: any]"),
     click.option("--move-to", type=Words(), help="AE titles that it may name as C-MOVE destinations."),
     click.option("--modalities", type=Words(), help="What it may store: CT,MR. [default: everything]"),

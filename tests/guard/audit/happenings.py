@@ -32,7 +32,9 @@ addresses = st.sampled_from(["127.0.0.1", "2001:db8::7", "ct1.example", "https:/
 participants = st.builds(Participant, texts, maybe, st.none() | addresses | texts, maybe)
 uids = st.from_regex(r"1\.2(\.[1-9][0-9]{0,6}){1,6}", fullmatch=True) | texts
 studies = st.lists(
-    st.builds(Study, uids, st.lists(st.builds(SopClass, uids, st.integers(-5, 10**9)), max_size=3).map(tuple), maybe),
+    st.builds(
+        Study, uids, st.lists(st.builds(SopClass, uids, st.integers(-5, 10**9)), max_size=3).map(tuple), maybe, maybe
+    ),
     max_size=3,
 ).map(tuple)
 patients = st.builds(Patient, texts, maybe)
@@ -88,6 +90,14 @@ EVENTS: dict[type, st.SearchStrategy[events.Event]] = {
         query=st.binary(max_size=200),
         sop_class=st.none() | uids,
         transfer_syntax=st.none() | uids,
+    ),
+    events.ProcedureRecorded: st.builds(
+        events.ProcedureRecorded,
+        **shared,
+        peer=participants,
+        archive=participants,
+        action=st.sampled_from("CU"),
+        study=st.builds(Study, uids, step=st.none() | uids),
     ),
     events.SecurityAlert: st.builds(
         events.SecurityAlert,

@@ -14,6 +14,7 @@ from leadapron.guard.gateway.dimse.flow import MAX_HELD, Course
 from leadapron.kernel.errors import LimitExceeded, ProtocolError
 from leadapron.wire import uids
 from leadapron.wire.dimse.command import (
+    RESPONSE_OF,
     CCancelRequest,
     CEchoRequest,
     CEchoResponse,
@@ -24,11 +25,18 @@ from leadapron.wire.dimse.command import (
     Command,
     CStoreRequest,
     CStoreResponse,
+    NActionRequest,
+    NCreateRequest,
+    NDeleteRequest,
     NEventReportRequest,
+    NGetRequest,
+    NSetRequest,
+    Request,
     encode_command,
 )
 
 FIND, GET = uids.STUDY_ROOT_FIND, uids.STUDY_ROOT_GET
+FILM_SESSION = "1.2.840.10008.5.1.1.1"
 PENDING = 0xFF00
 REFUSED = 0x0124
 
@@ -142,17 +150,35 @@ def test_a_head_is_bounded() -> None:
 
 
 def test_services_that_are_not_spoken_are_answered() -> None:
-    """N-CREATE (0140H) with a data set, as a modality's MPPS: 0211H, and the association goes on."""
+    """Each by its own response, when its data set is over, and the association goes on."""
+    requests: list[tuple[Request, bytes | None]] = [
+        (NCreateRequest(9, FILM_SESSION, "1.2.3"), b"a film"),
+        (NCreateRequest(9, FILM_SESSION), b"a film"),
+        (NSetRequest(9, FILM_SESSION, "1.2.3"), b"a film"),
+        (NGetRequest(9, FILM_SESSION, "1.2.3", (0x20000010,)), None),
+        (NActionRequest(9, FILM_SESSION, "1.2.3", 1), None),
+        (NDeleteRequest(9, FILM_SESSION, "1.2.3"), None),
+    ]
+    for request, data in requests:
+        talk = Talk(Verdicts(on_request=lambda operation: 0x0124))
+        talk.ask(message(request, data, context=3))
+        assert not talk.acceptor
+        ((context, response, _),) = talk.sent_outward()
+        assert context == 3
+        assert isinstance(response, RESPONSE_OF[type(request)])
+        assert (response.responds_to, response.status, response.sop_class) == (9, 0x0124, FILM_SESSION)
+        talk.judge.on_request = lambda operation: Course.PASS
+        assert len(talk.ask(message(request, data, context=3)).sent_inward()) == 1
+
+
+def test_a_command_that_the_standard_has_not_ends_the_association() -> None:
     body = b"".join(
-        struct.pack("<HHIH", 0, element, 2, value) for element, value in ((0x0100, 0x0140), (0x0110, 9), (0x0800, 1))
+        struct.pack("<HHIH", 0, element, 2, value) for element, value in ((0x0100, 0x0160), (0x0110, 9), (0x0800, 1))
     )
-    talk = Talk(Verdicts(on_request=lambda operation: 0x0211))
-    talk.ask(message(body, b"steps", context=3))
-    assert not talk.acceptor
-    assert bytes(talk.requestor)[10] == 3
-    assert struct.pack("<HHIH", 0, 0x0100, 2, 0x8140) in talk.requestor
-    assert struct.pack("<HHIH", 0, 0x0120, 2, 9) in talk.requestor
-    assert struct.pack("<HHIH", 0, 0x0900, 2, 0x0211) in talk.requestor
+    talk = Talk()
+    with pytest.raises(ProtocolError, match="0160H"):
+        talk.ask(message(body, b"steps", context=3))
+    assert not talk.acceptor and not talk.requestor
 
 
 def test_an_identifier_is_judged_before_anything_goes_on() -> None:

@@ -12,6 +12,7 @@ from leadapron.guard.policy.services import (
     FINDS,
     GETS,
     MOVES,
+    MPPS,
     WORKLIST_FIND,
     Command,
     Direction,
@@ -42,6 +43,15 @@ GE_PRIVATE = "1.2.840.113619.4.27"
         (uids.MODALITY_WORKLIST_FIND, Command.C_FIND, Permission.DICOM_WORKLIST),
         (uids.MODALITY_WORKLIST_FIND, Command.C_CANCEL, Permission.DICOM_WORKLIST),
         (uids.STORAGE_COMMITMENT_PUSH, Command.N_ACTION, Permission.DICOM_COMMIT),
+        (MPPS, Command.N_CREATE, Permission.DICOM_MPPS),
+        (MPPS, Command.N_SET, Permission.DICOM_MPPS),
+        # steps are told, not taken away or read back; nor is a step that another class is about
+        (MPPS, Command.N_DELETE, None),
+        (MPPS, Command.N_GET, None),
+        (MPPS, Command.C_STORE, None),
+        ("1.2.840.10008.3.1.2.3.4", Command.N_GET, None),
+        ("1.2.840.10008.3.1.2.3.5", Command.N_EVENT_REPORT, None),
+        (COMMITMENT_PUSH, Command.N_CREATE, None),
         # a peer that reports what was kept would speak for the archive
         (uids.STORAGE_COMMITMENT_PUSH, Command.N_EVENT_REPORT, None),
         # a command on a context of another service
@@ -50,14 +60,15 @@ GE_PRIVATE = "1.2.840.113619.4.27"
         (uids.VERIFICATION, Command.C_STORE, None),
         (uids.VERIFICATION, Command.C_CANCEL, None),
         (CT, Command.C_FIND, None),
-        # what nobody may: hanging protocols, palettes, templates, inventories, MPPS, print, instance root, no such UID
+        # what nobody may: hanging protocols, palettes, templates, inventories, print, instance root, no such UID
         ("1.2.840.10008.5.1.4.38.1", Command.C_STORE, None),
         ("1.2.840.10008.5.1.4.38.2", Command.C_FIND, None),
         ("1.2.840.10008.5.1.4.39.1", Command.C_STORE, None),
         ("1.2.840.10008.5.1.4.1.1.200.4", Command.C_FIND, None),
         ("1.2.840.10008.5.1.4.1.1.200.4", Command.C_STORE, None),
         ("1.2.840.10008.5.1.4.1.1.201.1", Command.C_STORE, None),
-        ("1.2.840.10008.3.1.2.3.3", Command.N_CREATE, None),
+        ("1.2.840.10008.5.1.1.9", Command.N_CREATE, None),
+        ("1.2.840.10008.5.1.1.18", Command.N_CREATE, None),
         ("1.2.840.10008.5.1.4.1.2.4.2", Command.C_MOVE, None),
         ("1.2.840.10008.5.1.1.1", Command.N_CREATE, None),
         (GE_PRIVATE, Command.C_STORE, None),
@@ -127,8 +138,8 @@ def test_all_that_is_not_storage() -> None:
         for command in Command
         if not is_storage(uid) and (one := needed(uid, command))
     }
-    assert len(found) == 1 + 2 + 1 + 3 * 2 * 3
-    assert {uid for uid, _ in found} == {uids.VERIFICATION, WORKLIST_FIND, COMMITMENT_PUSH, *FINDS, *MOVES, *GETS}
+    assert len(found) == 1 + 2 + 1 + 2 + 3 * 2 * 3
+    assert {uid for uid, _ in found} == {uids.VERIFICATION, WORKLIST_FIND, COMMITMENT_PUSH, MPPS, *FINDS, *MOVES, *GETS}
 
 
 @given(st.sampled_from(sorted(CLASSES)) | st.text(max_size=70), st.integers(-5, 0xFFFF), st.sampled_from(Direction))

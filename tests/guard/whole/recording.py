@@ -22,7 +22,7 @@ from leadapron.wire.aio import (
     choose,
 )
 from leadapron.wire.aio.dataset import Identifier
-from leadapron.wire.aio.service import ActionRequest, Reply
+from leadapron.wire.aio.service import ActionRequest, CreateRequest, Reply
 from leadapron.wire.association.negotiate import anyone
 from leadapron.wire.pdu import AssociateAccept, AssociateReject
 from peers.process import HOST
@@ -36,6 +36,7 @@ SERVED = (
     uids.STUDY_ROOT_MOVE,
     uids.STUDY_ROOT_GET,
     uids.STORAGE_COMMITMENT_PUSH,
+    uids.MODALITY_PERFORMED_PROCEDURE_STEP,
 )
 
 
@@ -82,6 +83,10 @@ class Archive(Service):
 
     async def n_action(self, request: ActionRequest) -> Reply:
         self.heard.append("commit")
+        return Reply(0)
+
+    async def n_create(self, request: CreateRequest) -> Reply:
+        self.heard.append("mpps")
         return Reply(0)
 
 

@@ -43,7 +43,9 @@ def test_strangers_at_the_local_door_reach_nobody(tmp_path: Path) -> None:
 
     with premises(tmp_path, (port, None), beside=beside) as place:
         place.enrol("CT1")
-        place.rules(table("CT1", may=("echo", "store", "find", "worklist", "retrieve", "commit"), move_to=("CT1",)))
+        place.rules(
+            table("CT1", may=("echo", "store", "find", "worklist", "retrieve", "commit", "mpps"), move_to=("CT1",))
+        )
         options: dict[str, Any] = {
             "listen": f"{HOST}:{free_port()}",
             "from": (DEVICE,),

@@ -41,7 +41,7 @@ from peers.process import HOST, free_port
 PEERS = ("CT1", "WS1", "WS2")
 HOME_NETWORK = "127.77.0.0/16"  # where all visitors come from
 ELSEWHERE = ("10.1.2.0/24", "127.78.0.0/16")
-WORDS = ("echo", "store", "find", "worklist", "retrieve", "commit")
+WORDS = ("echo", "store", "find", "worklist", "retrieve", "commit", "mpps")
 STATIC = (
     *("plain", "http", "nothing", "garbage", "no-certificate", "no-certificate-1.2"),
     *("another-authority", "expired", "revoked", "the-guard"),

@@ -22,6 +22,7 @@ from leadapron.wire.dimse.command import (
     CMoveRequest,
     CStoreRequest,
     NActionRequest,
+    NCreateRequest,
 )
 from leadapron.wire.elements import encode_dataset
 from leadapron.wire.elements.dictionary import Tag
@@ -31,7 +32,7 @@ from peers.process import HOST
 BOUND_S = 20.0
 SYNTAX = uids.IMPLICIT_LE
 STUDY = "1.2.3"
-OPERATIONS = ("echo", "store", "find", "worklist", "move", "get", "commit")
+OPERATIONS = ("echo", "store", "find", "worklist", "move", "get", "commit", "mpps")
 PERMISSION = {"move": "retrieve", "get": "retrieve"}  # the others are called as what they need
 
 _CLASS = {
@@ -42,6 +43,7 @@ _CLASS = {
     "move": uids.STUDY_ROOT_MOVE,
     "get": uids.STUDY_ROOT_GET,
     "commit": uids.STORAGE_COMMITMENT_PUSH,
+    "mpps": uids.MODALITY_PERFORMED_PROCEDURE_STEP,
 }
 
 
@@ -69,6 +71,8 @@ def octets(operation: str, destination: str = "WS1", context: int = 1) -> bytes:
         return message(CMoveRequest(1, name, destination), study, context=context)
     if operation == "get":
         return message(CGetRequest(1, name), study, context=context)
+    if operation == "mpps":
+        return message(NCreateRequest(1, name, "1.2.3.5"), study, context=context)
     return message(NActionRequest(1, name, instance, 1, True), study, context=context)
 
 

@@ -33,7 +33,8 @@ class Outcome(IntEnum):
 
 
 class EventId(Enum):
-    """CID 400: one for each message of A.5.3; the value's first part is the name that people type."""
+    """CID 400: one for each message of A.5.3, and Procedure Record; the value's first part is the name that people
+    type."""
 
     APPLICATION_ACTIVITY = ("application", _dcm(110100, "Application Activity"))
     AUDIT_LOG_USED = ("log-used", _dcm(110101, "Audit Log Used"))
@@ -43,6 +44,7 @@ class EventId(Enum):
     STUDY_DELETED = ("delete", _dcm(110105, "DICOM Study Deleted"))
     EXPORT = ("export", _dcm(110106, "Export"))
     NETWORK_ENTRY = ("network", _dcm(110108, "Network Entry"))
+    PROCEDURE_RECORD = ("procedure", _dcm(110111, "Procedure Record"))
     QUERY = ("query", _dcm(110112, "Query"))
     SECURITY_ALERT = ("alert", _dcm(110113, "Security Alert"))
     USER_AUTHENTICATION = ("login", _dcm(110114, "User Authentication"))

@@ -1,4 +1,4 @@
-"""What can happen, one frozen record for each message of PS3.15 A.5.3 (edition 2025e).
+"""What can happen, one frozen record for each message of PS3.15 A.5.3 (edition 2025e), and one of CID 400 beyond it.
 
 An event tells facts; how they stand in XML is `message`'s business. Participants that A.5.3 demands and that are the
 guard itself (who reports, who authenticates) are filled in from the trail's own source, so that nobody can forget them.
@@ -43,11 +43,12 @@ class SopClass(Struct, frozen=True):
 
 
 class Study(Struct, frozen=True):
-    """A study, and what of it (all that is known, may be nothing)."""
+    """A study, and what of it (all that is known, may be nothing). ``step``: a performed procedure step's UID."""
 
     uid: str
     sop_classes: tuple[SopClass, ...] = ()
     accession: str | None = None
+    step: str | None = None
 
 
 class Patient(Struct, frozen=True):
@@ -151,6 +152,18 @@ class QueryMade(Happened, frozen=True, kw_only=True):
     transfer_syntax: str | None = None
 
 
+class ProcedureRecorded(Happened, frozen=True, kw_only=True):
+    """Procedure Record (110111): ``peer`` created a performed procedure step in ``archive``, or changed one.
+
+    CID 400 has the code and A.5.3 no table; participants and objects are those that IHE Radiology's secured nodes use.
+    """
+
+    peer: Participant
+    archive: Participant
+    action: Literal["C", "U"]
+    study: Study
+
+
 class SecurityAlert(Happened, frozen=True, kw_only=True):
     """A.5.3.11. ``text``: what happened, for people. ``subject``: the node it is about, or ``resource``: the URI.
 
@@ -218,6 +231,7 @@ Event = (
     | DataExport
     | NetworkEntry
     | QueryMade
+    | ProcedureRecorded
     | SecurityAlert
     | NodeAuthenticationFailed
     | EmergencyOverride

@@ -157,12 +157,13 @@ def _studies(studies: tuple[Study, ...]) -> Iterator[str]:
     """Studies: system object (2), report (3). What is left out is told at the last one."""
     left = len(studies) - MAX_STUDIES
     for index, study in enumerate(studies[:MAX_STUDIES], 1):
+        step = f'<MPPS UID="{escape(study.step)}"/>' if study.step else ""
         accession = f'<Accession Number="{escape(study.accession)}"/>' if study.accession else ""
         classes = "".join(
             f'<SOPClass UID="{escape(c.uid)}" NumberOfInstances="{max(0, c.instances)}"/>'
             for c in study.sop_classes[:MAX_STUDIES]
         )
-        inside = accession + classes
+        inside = step + accession + classes
         yield _object(
             study.uid,
             "2",
@@ -270,6 +271,15 @@ def _query(e: events.QueryMade, source: Source, when: datetime) -> Iterator[str]
     yield _END
 
 
+def _procedure(e: events.ProcedureRecorded, source: Source, when: datetime) -> Iterator[str]:
+    yield _open(EventId.PROCEDURE_RECORD, e.action, e, when)
+    yield _participant(e.peer, True, codes.SOURCE)
+    yield _participant(e.archive, False, codes.DESTINATION)
+    yield _source(source)
+    yield from _studies((e.study,))
+    yield _patient(None) + _END
+
+
 def _alert(e: events.SecurityAlert, source: Source, when: datetime) -> Iterator[str]:
     yield _open(EventId.SECURITY_ALERT, "E", e, when, e.kind.value)
     yield _participant(source.participant(), False)
@@ -361,6 +371,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Source, datetime], Iterator[str]]]] = 
     events.DataExport: _export,
     events.NetworkEntry: _network,
     events.QueryMade: _query,
+    events.ProcedureRecorded: _procedure,
     events.SecurityAlert: _alert,
     events.NodeAuthenticationFailed: _node_authentication,
     events.EmergencyOverride: _override,

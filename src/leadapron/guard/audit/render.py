@@ -30,6 +30,7 @@ _SHORT: Final = {
     "transfer": "Transfer",
     "access": "Access",
     "delete": "Study deleted",
+    "procedure": "Procedure step",
     "login": "Login",
     "alert": "ALERT",
     "application": "Start or stop",
@@ -108,6 +109,9 @@ def about(entry: Entry) -> str:
         parts.append(f"asked {_name(_with_role(entry, 'Destination Role ID'))}")
         if asked is not None and asked.id != "query":
             parts.append(_SOP_CLASSES.get(asked.id, asked.id))
+    elif entry.event == "procedure":
+        done = "created" if entry.action == "C" else "changed"
+        parts.append(f"{done} at {_name(_with_role(entry, 'Destination Role ID'))}")
     elif studies:
         instances = sum(sum(study.instances.values()) for study in studies)
         if entry.event in ("transfer", "begin-transfer"):

@@ -2,7 +2,7 @@
 
 In a file the surface may be left out where it is ``dicom``: ``store`` is ``dicom:store``. There are no wildcards.
 ``dicom:*`` would grant what a later version adds, to peers that nobody thought of then, and the longest honest list
-has six words. An unknown word is an error that names the closest one, never a word that is silently ignored: a rule
+has seven words. An unknown word is an error that names the closest one, never a word that is silently ignored: a rule
 that is not understood must not be half applied.
 """
 
@@ -23,6 +23,7 @@ class Permission(StrEnum):
     DICOM_WORKLIST = "dicom:worklist"
     DICOM_RETRIEVE = "dicom:retrieve"  # C-GET, and C-MOVE to a destination that is listed
     DICOM_COMMIT = "dicom:commit"
+    DICOM_MPPS = "dicom:mpps"  # performed procedure steps: create and set
     WEB_VIEW = "web:view"  # pages of an older viewer
     WEB_QUERY = "web:query"  # QIDO-RS, and lists of Orthanc's REST
     WEB_RETRIEVE = "web:retrieve"  # WADO-RS, WADO-URI, downloads

@@ -1,8 +1,9 @@
 """Which permission an operation needs: SOP class, DIMSE command and direction → Permission, or None: nobody may.
 
-Everything that an archive might offer beyond this table (printing, MPPS, hanging protocols, colour palettes, implant
-templates, inventories, protocol approval) is refused until somebody needs it and a permission is made for it. So are
-the composite instance models: their requests name instances, not studies, so the cap on studies could not be kept.
+Everything that an archive might offer beyond this table (printing, hanging protocols, colour palettes, implant
+templates, inventories, protocol approval, reading procedure steps back) is refused until somebody needs it and a
+permission is made for it. So are the composite instance models: their requests name instances, not studies, so the cap
+on studies could not be kept.
 
 Storage classes are a prefix and not a list, because PS3.4 Annex B gets new ones each year and a device must not stop
 working for it. What stands under that prefix and stores no patient's object is taken out.
@@ -45,6 +46,7 @@ class Direction(Enum):
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 COMMITMENT_PUSH: Final = "1.2.840.10008.1.20.1"  # PS3.4 Annex J; the pull model is retired
+MPPS: Final = "1.2.840.10008.3.1.2.3.3"  # PS3.4 §F.7; retrieving (§F.8) and being told (§F.9) are other classes
 WORKLIST_FIND: Final = "1.2.840.10008.5.1.4.31"
 # PS3.4 Annex C: patient root, study root, patient/study only (retired, and still asked for)
 _MODELS: Final = tuple(f"1.2.840.10008.5.1.4.1.2.{root}." for root in (1, 2, 3))
@@ -98,6 +100,8 @@ _FROM_PEER: Final[dict[tuple[str, int], Permission]] = {
     (WORKLIST_FIND, Command.C_FIND): Permission.DICOM_WORKLIST,
     (WORKLIST_FIND, Command.C_CANCEL): Permission.DICOM_WORKLIST,
     (COMMITMENT_PUSH, Command.N_ACTION): Permission.DICOM_COMMIT,
+    (MPPS, Command.N_CREATE): Permission.DICOM_MPPS,
+    (MPPS, Command.N_SET): Permission.DICOM_MPPS,
     **{(uid, command): Permission.DICOM_FIND for uid in FINDS for command in (Command.C_FIND, Command.C_CANCEL)},
     **{(uid, command): Permission.DICOM_RETRIEVE for uid in MOVES for command in (Command.C_MOVE, Command.C_CANCEL)},
     **{(uid, command): Permission.DICOM_RETRIEVE for uid in GETS for command in (Command.C_GET, Command.C_CANCEL)},

@@ -132,6 +132,7 @@ class Tag(enum.IntEnum):
     ScheduledProcedureStepSequence = 0x00400100
     PerformedProcedureStepStartDate = 0x00400244
     PerformedProcedureStepStartTime = 0x00400245
+    ScheduledStepAttributesSequence = 0x00400270
     RequestAttributesSequence = 0x00400275
     RequestedProcedureID = 0x00401001
 
@@ -161,7 +162,7 @@ _BY_VR: Final[dict[str, str]] = {
     "SH": "ImplementationVersionName AccessionNumber TimezoneOffsetFromUTC StationName PatientTelephoneNumbers "
     "EthnicGroup StudyID ScheduledProcedureStepID ScheduledStationName RequestedProcedureID",
     "SQ": "ReferencedStudySequence ReferencedSeriesSequence FailedSOPSequence ReferencedSOPSequence "
-    "ScheduledProcedureStepSequence RequestAttributesSequence",
+    "ScheduledProcedureStepSequence ScheduledStepAttributesSequence RequestAttributesSequence",
     "ST": "InstitutionAddress",
     "TM": "InstanceCreationTime StudyTime SeriesTime AcquisitionTime ContentTime PatientBirthTime "
     "ScheduledProcedureStepStartTime PerformedProcedureStepStartTime",

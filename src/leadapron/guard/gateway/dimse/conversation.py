@@ -20,14 +20,16 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from leadapron.guard.gateway.dimse.flow import Course, Flow
-from leadapron.guard.gateway.dimse.messages import AnyCommand, OtherRequest, answers, cancel, refusal
+from leadapron.guard.gateway.dimse.messages import answers, cancel, refusal
 from leadapron.kernel.errors import LimitExceeded, ProtocolError
 from leadapron.wire.dimse.command import (
     CCancelRequest,
     CFindRequest,
     CGetRequest,
     CMoveRequest,
+    Command,
     CStoreRequest,
+    NCreateRequest,
     Request,
     Response,
 )
@@ -38,6 +40,8 @@ MAX_OUTSTANDING: Final = 16
 """Requests without an answer yet. The window is not negotiated, so it is 1 (PS3.7 §D.3.3.3); some peers send ahead."""
 
 _CANCELLABLE = (CFindRequest, CGetRequest, CMoveRequest)
+_NOTED = (CStoreRequest, NCreateRequest)
+"""Of these the judge sees the first octets of the data set."""
 
 
 class Operation:
@@ -45,7 +49,7 @@ class Operation:
 
     __slots__ = ("answers", "cause", "context", "cut", "note", "request", "since")
 
-    def __init__(self, context: int, request: Request | OtherRequest, since: float) -> None:
+    def __init__(self, context: int, request: Request, since: float) -> None:
         self.context, self.request, self.since = context, request, since
         self.answers = 0
         """Pending responses that came."""
@@ -138,19 +142,19 @@ class Conversation:
 
     # ---- what flows tell --------------------------------------------------------------------------------------------
 
-    def command(self, flow: Flow, context: int, command: AnyCommand) -> Course:
+    def command(self, flow: Flow, context: int, command: Command) -> Course:
         if flow is self.inward:
             return self._of_requestor(context, command)
         return self._of_acceptor(context, command)
 
-    def held(self, flow: Flow, context: int, command: AnyCommand, data: bytes, whole: bool) -> Course:
+    def held(self, flow: Flow, context: int, command: Command, data: bytes, whole: bool) -> Course:
         operation = self._held[flow]
         verdict = self.judge.held(operation, data, whole)
         if isinstance(verdict, int) and operation.cause is not None:
             self.cut(operation.cause, verdict)
         return self._settle(flow, operation, verdict)
 
-    def noted(self, flow: Flow, context: int, command: AnyCommand, data: bytes) -> None:
+    def noted(self, flow: Flow, context: int, command: Command, data: bytes) -> None:
         operation = self._held.get(flow)
         if operation is not None:
             self.judge.noted(operation, data)
@@ -176,7 +180,7 @@ class Conversation:
 
     # ---- the requestor ----------------------------------------------------------------------------------------------
 
-    def _of_requestor(self, context: int, command: AnyCommand) -> Course:
+    def _of_requestor(self, context: int, command: Command) -> Course:
         if isinstance(command, CCancelRequest):
             operation = self._open.get(command.responds_to)
             # One that crosses the final answer is nobody's fault.
@@ -203,7 +207,7 @@ class Conversation:
             self._refuse(flow, operation, verdict)
             return Course.DROP
         self._held[flow] = operation
-        flow.note = verdict is Course.PASS and isinstance(request, CStoreRequest)
+        flow.note = verdict is Course.PASS and isinstance(request, _NOTED)
         if verdict is Course.PASS:
             (self._open if flow is self.inward else self._reports)[request.message_id] = operation
         return verdict
@@ -221,7 +225,7 @@ class Conversation:
 
     # ---- the acceptor -----------------------------------------------------------------------------------------------
 
-    def _of_acceptor(self, context: int, command: AnyCommand) -> Course:
+    def _of_acceptor(self, context: int, command: Command) -> Course:
         if isinstance(command, CCancelRequest):
             raise ProtocolError("a C-CANCEL-RQ came from the side that answers")
         if isinstance(command, Response):

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from leadapron.kernel.errors import ProtocolError
-from leadapron.wire.elements import ElementLimits, Tag, get, read_elements
+from leadapron.wire.elements import ElementLimits, ElementReader, Tag, get, read_elements
 
 PATIENT_ID: Final = Tag.PatientID
 _LEVELS: Final = ("PATIENT", "STUDY", "SERIES", "IMAGE")
@@ -65,9 +65,24 @@ def _broad(values: tuple[str, ...]) -> bool:
 
 def study_of(head: bytes, transfer_syntax: str) -> str | None:
     """StudyInstanceUID out of the first octets of an object; None if it is not among them, or is no UID."""
-    raw = _first(head, Tag.StudyInstanceUID, transfer_syntax)
+    return _uid(_first(head, Tag.StudyInstanceUID, transfer_syntax))
+
+
+def _uid(raw: bytes | None) -> str | None:
     uid = "" if raw is None else raw.rstrip(b" \0").decode("latin-1")
     return uid if 0 < len(uid) <= 64 and uid.replace(".", "").isdecimal() and uid.isascii() else None
+
+
+def study_of_step(head: bytes, transfer_syntax: str) -> str | None:
+    """StudyInstanceUID out of the first octets of a procedure step that is created (PS3.4 Table F.7.2-1): it stands in
+    the first item of the Scheduled Step Attributes Sequence. None if that is not whole in there, or is no UID."""
+    reader = ElementReader(transfer_syntax, stop=Tag.ScheduledStepAttributesSequence + 1, limits=_LIMITS)
+    try:
+        found = next((one for one in reader.feed(head) if one.tag == Tag.ScheduledStepAttributesSequence), None)
+    except ProtocolError:
+        return None
+    item = found.items[0] if found is not None and found.items else ()
+    return _uid(next((one.value for one in item if one.tag == Tag.StudyInstanceUID), None))
 
 
 def modality_in(head: bytes, transfer_syntax: str) -> str | None:

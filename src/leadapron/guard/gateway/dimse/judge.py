@@ -20,8 +20,14 @@ from msgspec import Struct
 from leadapron.guard.audit.codes import Outcome
 from leadapron.guard.gateway.dimse.conversation import Ended, Operation
 from leadapron.guard.gateway.dimse.flow import Course
-from leadapron.guard.gateway.dimse.identifiers import Retrieval, modality_in, read_retrieval, study_of
-from leadapron.guard.gateway.dimse.messages import OtherRequest, field_of
+from leadapron.guard.gateway.dimse.identifiers import (
+    Retrieval,
+    modality_in,
+    read_retrieval,
+    study_of,
+    study_of_step,
+)
+from leadapron.guard.gateway.dimse.messages import field_of
 from leadapron.guard.gateway.dimse.meter import Kind, Meter
 from leadapron.guard.gateway.dimse.record import Record
 from leadapron.guard.identity.registry import PeerIdentity, Refused
@@ -38,7 +44,11 @@ from leadapron.wire.dimse.command import (
     CMoveRequest,
     CStoreRequest,
     NActionRequest,
+    NCreateRequest,
+    NDeleteRequest,
     NEventReportRequest,
+    NGetRequest,
+    NSetRequest,
     Response,
 )
 from leadapron.wire.dimse.status import (
@@ -48,7 +58,6 @@ from leadapron.wire.dimse.status import (
     NOT_AUTHORIZED,
     OUT_OF_RESOURCES,
     SOP_CLASS_NOT_SUPPORTED,
-    UNRECOGNIZED_OPERATION,
     StatusClass,
     classify,
 )
@@ -61,6 +70,10 @@ _NAMES: Final[dict[type, str]] = {
     CMoveRequest: "C-MOVE",
     NActionRequest: "N-ACTION",
     NEventReportRequest: "N-EVENT-REPORT",
+    NCreateRequest: "N-CREATE",
+    NSetRequest: "N-SET",
+    NGetRequest: "N-GET",
+    NDeleteRequest: "N-DELETE",
 }
 
 
@@ -135,9 +148,9 @@ class PeerJudge:
         context = self._contexts[operation.context]
         name = context.abstract_syntax
         permission = needed(name, field_of(request), Direction.FROM_PEER, rules.private)
-        if permission is None or isinstance(request, OtherRequest):
+        if permission is None:
             self._denied(request, "it is not among the operations that the guard passes on")
-            return UNRECOGNIZED_OPERATION if isinstance(request, OtherRequest) else NOT_AUTHORIZED
+            return NOT_AUTHORIZED
         if request.sop_class != name and not isinstance(request, NActionRequest):
             self._denied(request, "its SOP class is not that of the presentation context")
             return SOP_CLASS_NOT_SUPPORTED
@@ -154,6 +167,9 @@ class PeerJudge:
         verdict = self._decide(operation, self._request(permission, name, destination=destination))
         if isinstance(request, CFindRequest | CGetRequest | CMoveRequest) and not isinstance(verdict, int):
             return Course.HOLD if request.has_data_set else DOES_NOT_MATCH_SOP_CLASS
+        if isinstance(request, NCreateRequest | NSetRequest) and verdict is Course.PASS:
+            action: Final = "C" if isinstance(request, NCreateRequest) else "U"
+            self._record.steps.began(request.message_id, action, request.sop_instance)
         return verdict
 
     def held(self, operation: Operation, data: bytes, whole: bool) -> Course | int:
@@ -235,6 +251,9 @@ class PeerJudge:
             study = study_of(data, self._contexts[operation.context].transfer_syntax)
             operation.note = study
             (self._record.to_peer if operation.cause else self._record.to_archive).began(study)
+        elif isinstance(operation.request, NCreateRequest):
+            study = study_of_step(data, self._contexts[operation.context].transfer_syntax)
+            self._record.steps.read(operation.request.message_id, study)
 
     def ended(self, operation: Operation, status: int) -> None:
         request = operation.request
@@ -249,6 +268,8 @@ class PeerJudge:
                 asked, failed = self._contexts[operation.context], f"it ended with status {status:04X}H"
                 name, syntax = asked.abstract_syntax, asked.transfer_syntax
                 self._record.query(name, operation.note, syntax, failed, Outcome.SERIOUS)
+        elif isinstance(request, NCreateRequest | NSetRequest):
+            self._record.steps.ended(request.message_id, None if good else f"it ended with status {status:04X}H")
         elif isinstance(request, CMoveRequest) and isinstance(operation.note, Retrieval):
             reason = None if good else f"it ended with status {status:04X}H"
             self._record.moved(operation.note.studies, request.destination, reason)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from leadapron.guard.audit.codes import Alert, Outcome
 from leadapron.guard.audit.events import (
@@ -20,6 +20,7 @@ from leadapron.guard.audit.events import (
     InstancesTransferred,
     NodeAuthenticationFailed,
     Participant,
+    ProcedureRecorded,
     QueryMade,
     SecurityAlert,
     SopClass,
@@ -91,6 +92,44 @@ class Transfer:
         self._studies, self._failed = {}, 0
 
 
+class Steps:
+    """Procedure steps that the peer creates and changes: one message each, when the archive has answered, or when it
+    is clear that it never will. Each is known by the message ID of its request."""
+
+    def __init__(self, on_event: OnEvent, peer: Participant, archive: Participant) -> None:
+        self._on_event, self._peer, self._archive = on_event, peer, archive
+        self._open: dict[int, tuple[Literal["C", "U"], Study]] = {}
+
+    def began(self, number: int, action: Literal["C", "U"], step: str | None) -> None:
+        self._open[number] = action, Study(UNKNOWN, step=step)
+
+    def read(self, number: int, study: str | None) -> None:
+        """Its data set says which study it is of."""
+        if number in self._open and study is not None:
+            action, known = self._open[number]
+            self._open[number] = action, Study(study, step=known.step)
+
+    def ended(self, number: int, reason: str | None) -> None:
+        """``reason``: why it is not done. One that was refused never began, and is told as that."""
+        if number not in self._open:
+            return
+        action, study = self._open.pop(number)
+        self._on_event(
+            ProcedureRecorded(
+                peer=self._peer,
+                archive=self._archive,
+                action=action,
+                study=study,
+                outcome=Outcome.SUCCESS if reason is None else Outcome.MINOR,
+                reason=reason,
+            )
+        )
+
+    def close(self, reason: str | None) -> None:
+        for number in tuple(self._open):
+            self.ended(number, f"it was not answered: {reason or 'the association ended'}")
+
+
 class Record:
     """One association between ``peer`` and ``archive``."""
 
@@ -98,6 +137,7 @@ class Record:
         self.peer, self.archive = peer, archive
         self.to_archive = Transfer(on_event, peer, archive)
         self.to_peer = Transfer(on_event, archive, peer)
+        self.steps = Steps(on_event, peer, archive)
         self._on_event = on_event
         self._told: set[str] = set()
 
@@ -150,6 +190,7 @@ class Record:
     def close(self, reason: str | None) -> None:
         self.to_archive.close(reason)
         self.to_peer.close(reason)
+        self.steps.close(reason)
 
     def _alert(self, kind: Alert, text: str, outcome: Outcome) -> None:
         self._on_event(
