@@ -20,9 +20,9 @@ import struct
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
-from leadapron.guard.gateway.dimse.messages import AnyCommand, Buffer, frames, read
+from leadapron.guard.gateway.dimse.messages import Buffer, frames
 from leadapron.kernel.errors import LimitExceeded, ProtocolError
-from leadapron.wire.dimse.command import MAX_COMMAND
+from leadapron.wire.dimse.command import MAX_COMMAND, Command, decode_command
 from leadapron.wire.pdu.limits import HEADER, MAX_PDVS, SHORT, bad_length, name_of
 
 MAX_HELD: Final = 64 * 1024
@@ -65,15 +65,15 @@ class Listener(Protocol):
         nothing can happen between them. Raises where nothing more may pass."""
         ...
 
-    def command(self, flow: Flow, context: int, command: AnyCommand) -> Course:
+    def command(self, flow: Flow, context: int, command: Command) -> Course:
         """A command set is whole. HOLD and HEAD only if it announces a data set."""
         ...
 
-    def held(self, flow: Flow, context: int, command: AnyCommand, data: bytes, whole: bool) -> Course:
+    def held(self, flow: Flow, context: int, command: Command, data: bytes, whole: bool) -> Course:
         """What was collected of the data set: PASS or DROP, or HEAD once more if it is not ``whole``."""
         ...
 
-    def noted(self, flow: Flow, context: int, command: AnyCommand, data: bytes) -> None:
+    def noted(self, flow: Flow, context: int, command: Command, data: bytes) -> None:
         """The beginning of a data set that passes, if ``flow.note`` was set in `command`."""
 
     def dropped(self, flow: Flow) -> None:
@@ -115,7 +115,7 @@ class Flow:
         self._values = 0  # PDVs in this PDU
         self._control = 0  # of the fragment
         self._context: int | None = None  # of the message under way
-        self._message: AnyCommand | None = None  # its command set, while its data set is under way
+        self._message: Command | None = None  # its command set, while its data set is under way
         self._raw = b""  # that command set, as long as it is held back
         self._course = Course.PASS
         self._kept = bytearray()  # what is collected or noted
@@ -124,8 +124,8 @@ class Flow:
         self._parts: list[Buffer] = []  # what goes on, during one feed
         self._queue: list[Buffer] = []  # messages of ours, until the one that passes is over
         self._feeding = False
-        self._waiting: tuple[int, AnyCommand, bytes] | None = None
-        self._last: tuple[bytes, AnyCommand] | None = None  # what was read last: C-FIND answers are all the same
+        self._waiting: tuple[int, Command, bytes] | None = None
+        self._last: tuple[bytes, Command] | None = None  # what was read last: C-FIND answers are all the same
 
     # ---- what others ask --------------------------------------------------------------------------------------------
 
@@ -378,12 +378,12 @@ class Flow:
             self._parts += frames(context, data, command=False, last=last, max_pdu=self.max_out)
         self._raw = b""
 
-    def _read(self, raw: bytes) -> AnyCommand:
+    def _read(self, raw: bytes) -> Command:
         if self._last is None or self._last[0] != raw:
-            self._last = raw, read(raw)
+            self._last = raw, decode_command(raw)
         return self._last[1]
 
-    def _judge(self, context: int, command: AnyCommand, raw: bytes) -> bool:
+    def _judge(self, context: int, command: Command, raw: bytes) -> bool:
         """Asks the listener about a command set; whether that goes on now."""
         self.note = False
         course = self._listener.command(self, context, command)

@@ -9,7 +9,6 @@ from leadapron.wire.dimse.command import (
     COMMAND_FIELDS,
     RESPONSE_OF,
     CCancelRequest,
-    Command,
     CStoreRequest,
     NActionRequest,
     NCreateRequest,
@@ -17,7 +16,6 @@ from leadapron.wire.dimse.command import (
     NSetRequest,
     Request,
     Response,
-    decode_command,
     encode_command,
 )
 from leadapron.wire.dimse.fragments import OUR_MAX_PDU
@@ -26,8 +24,6 @@ _OF_INSTANCE: Final = (CStoreRequest, NEventReportRequest, NActionRequest, NCrea
 _FRAME: Final = struct.Struct(">BxIIBB")
 
 Buffer = bytes | bytearray | memoryview
-AnyCommand = Command
-read = decode_command
 
 
 def refusal(request: Request, status: int) -> bytes:
