@@ -33,6 +33,14 @@ def test_what_is_none(text: str) -> None:
         parse_host_port(text, "--archive")
 
 
+def test_a_listener_may_take_any_port() -> None:
+    assert parse_host_port("[::1]:0", "--listen", any_port=True) == ("::1", 0)
+    assert parse_host_port("localhost:65535", "--listen", any_port=True) == ("localhost", 65535)
+    for text in ("localhost:", "localhost", "localhost:65536", "localhost:-0"):
+        with pytest.raises(UsageError, match="--listen"):
+            parse_host_port(text, "--listen", any_port=True)
+
+
 @given(st.ip_addresses(), st.integers(1, 65535))
 def test_what_is_shown_is_read(address: object, port: int) -> None:
     place = HostPort(str(address), port)

@@ -407,12 +407,13 @@ def _address(config: Path | None) -> str:
     """Where browsers find the guard, as far as the configuration says."""
     from leadapron.guard.settings import load_guard
     from leadapron.kernel.errors import UsageError
+    from leadapron.kernel.hostport import parse_host_port
 
     try:
         settings = load_guard(config)
+        port = 8443 if settings.web is None else parse_host_port(settings.web.listen, "[guard.web] listen").port
     except UsageError:
         return "https://(the guard)"
-    port = "8443" if settings.web is None else settings.web.listen.rpartition(":")[2]
     return f"https://{settings.names[0] if settings.names else '(the guard)'}:{port}"
 
 

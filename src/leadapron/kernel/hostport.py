@@ -29,8 +29,9 @@ class HostPort(NamedTuple):
             return self.host == "localhost"
 
 
-def parse_host_port(text: str, what: str, default_port: int | None = None) -> HostPort:
-    """Read ``text``; ``what`` says in an error where it stands. Raises UsageError."""
+def parse_host_port(text: str, what: str, default_port: int | None = None, *, any_port: bool = False) -> HostPort:
+    """Read ``text``; ``what`` says in an error where it stands. ``any_port``: 0 is let pass, which means to a listener
+    whichever is free. Raises UsageError."""
     host, bracket, rest = text.removeprefix("[").partition("]") if text.startswith("[") else (text, "", "")
     if not bracket:
         host, colon, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
@@ -38,7 +39,7 @@ def parse_host_port(text: str, what: str, default_port: int | None = None) -> Ho
         colon, port = rest[:1], rest[1:]
     if not colon and default_port is not None and not rest:
         port = str(default_port)
-    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+    if not port.isascii() or not port.isdigit() or not (0 if any_port else 1) <= int(port[:6]) < 65536:
         raise UsageError(f"{what}: {text!a} should be HOST:PORT, as in 192.168.1.10:104 or [2001:db8::5]:104")
     try:
         ipaddress.ip_address(host)

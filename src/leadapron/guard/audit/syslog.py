@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import parse_host_port
 
 PRI: Final = 85
 MESSAGE_ID: Final = "DICOM+RFC3881"
@@ -59,13 +60,7 @@ class Collector(Struct, frozen=True, kw_only=True):
 
     def endpoint(self) -> tuple[str, int]:
         """Host and port. Raises `UsageError`."""
-        host, colon, port = self.address.rpartition(":")
-        if not colon or (host.count(":") and not host.endswith("]")):
-            host, port = self.address, str(PORT)
-        host = host.removeprefix("[").removesuffix("]")
-        if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            raise UsageError(f"{self.address!r} is no host:port of an audit record repository, like audit.example:6514")
-        return host, int(port)
+        return parse_host_port(self.address, "[guard.syslog] address", PORT)
 
     def context(self) -> ssl.SSLContext:
         """TLS 1.2 or 1.3, ECDHE and AEAD only; the certificate must be good for the name. Raises `UsageError`."""

@@ -21,13 +21,14 @@ from leadapron.guard.gateway.dimse.delivery import DeliveryJudge, roles_for
 from leadapron.guard.gateway.dimse.judge import Ruling
 from leadapron.guard.gateway.dimse.leg import Pool
 from leadapron.guard.gateway.dimse.negotiation import offer, unacceptable
-from leadapron.guard.gateway.dimse.opening import Asked, Caller, Endpoint, ask, bounds_of, join, place, timeouts_of
+from leadapron.guard.gateway.dimse.opening import Asked, Caller, Endpoint, ask, bounds_of, join, timeouts_of
 from leadapron.guard.gateway.dimse.record import OnEvent, Record, failed, turned_away
 from leadapron.guard.gateway.dimse.relay import End
 from leadapron.guard.identity.registry import PeerIdentity, Refused
 from leadapron.guard.policy.rules import PeerRules
 from leadapron.guard.settings import Guard
-from leadapron.kernel.errors import Failure, ProtocolError, WireError
+from leadapron.kernel.errors import ProtocolError, WireError
+from leadapron.kernel.hostport import parse_host_port
 from leadapron.wire.aio.transport import Connection
 from leadapron.wire.association.reasons import (
     CALLED_AE_NOT_RECOGNIZED,
@@ -108,10 +109,10 @@ class Back:
         if offered is None:
             await self._reject(caller, asked, NO_REASON_GIVEN, "nothing of what the archive proposes is delivered")
             return
+        host, port = parse_host_port(receive, "receive")  # as the policy has read it before
         try:
-            host, port = place(receive)
             other = await ask(Endpoint(host, port, self._tls), offered, self._timeouts)
-        except (WireError, Failure) as error:
+        except WireError as error:
             await self._reject(caller, asked, TEMPORARY_CONGESTION, f"{rules.name} did not take it: {error}")
             return
         identity = self._receiver(other, rules)

@@ -5,7 +5,6 @@ Every wait has its bound, and every way that does not lead to a relay ends in an
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -18,7 +17,7 @@ from leadapron.guard.gateway.dimse.leg import Pool
 from leadapron.guard.gateway.dimse.negotiation import DEFAULT_LENGTH, Offer, answer
 from leadapron.guard.gateway.dimse.relay import LINGER_S, Bounds, End, Relay
 from leadapron.guard.settings import Limits
-from leadapron.kernel.errors import AssociationRejected, Failure
+from leadapron.kernel.errors import AssociationRejected
 from leadapron.wire.aio.connect import connect
 from leadapron.wire.aio.timeouts import Timeouts
 from leadapron.wire.aio.tls import tls_info
@@ -142,12 +141,3 @@ async def join(
 
 def _room(announced: int | None) -> int:
     return DEFAULT_LENGTH if announced is None else announced
-
-
-def place(text: str) -> tuple[str, int]:
-    """``host:port``, ``[::1]:port``. Raises Failure."""
-    host, colon, port = text.rpartition(":")
-    with contextlib.suppress(ValueError):
-        if colon and 0 <= int(port) <= 65535:
-            return host.strip("[]"), int(port)
-    raise Failure(f"{text!r} is no host:port")

@@ -18,7 +18,7 @@ from leadapron.guard.gateway.dimse.front import Front, Second
 from leadapron.guard.gateway.dimse.judge import Registry, Ruling
 from leadapron.guard.gateway.dimse.leg import Pool
 from leadapron.guard.gateway.dimse.meter import Meter
-from leadapron.guard.gateway.dimse.opening import Endpoint, place, timeouts_of
+from leadapron.guard.gateway.dimse.opening import Endpoint, timeouts_of
 from leadapron.guard.gateway.dimse.record import OnEvent, turned_away
 from leadapron.guard.gateway.meter import ForDimse
 from leadapron.guard.gateway.meter import Meter as PeersMeter
@@ -27,6 +27,7 @@ from leadapron.guard.policy.decide import Policy
 from leadapron.guard.settings import Guard
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import Failure, LimitExceeded
+from leadapron.kernel.hostport import parse_host_port
 from leadapron.wire.aio.server import Server, ServerLimits, listen
 from leadapron.wire.aio.tls import DirectSession
 
@@ -81,7 +82,8 @@ async def serve_guard(
     healthy: Callable[[], bool] = lambda: True,
     grace: float = GRACE_S,
 ) -> AsyncIterator[GuardServer]:
-    """Listens as ``settings`` say, until the block is left. Raises Failure where it cannot listen.
+    """Listens as ``settings`` say, until the block is left. Raises Failure where it cannot listen, UsageError
+    for a place that is none.
 
     ``healthy``: whether the audit trail can record; while it can't, no association and no request is let through."""
     clock = clock or SystemClock()
@@ -97,7 +99,7 @@ async def serve_guard(
         registry.unknown("", address, reason)
 
     limits = settings.limits
-    host, port = place(settings.listen)
+    host, port = parse_host_port(settings.listen, "[guard] listen")
     front = Front(settings, ruling, archive, on_event, pool, second)
     outer = listen(
         host,
@@ -113,7 +115,7 @@ async def serve_guard(
     if settings.archive.back is not None:
         if tls.peers is None:
             raise Failure("what the archive delivers goes to peers over TLS: a context for them is needed")
-        host, port = place(settings.archive.back)
+        host, port = parse_host_port(settings.archive.back, "[guard.archive] back")
         back = Back(settings, ruling, tls.peers, on_event, pool)
         try:
             doors.append(

@@ -24,6 +24,7 @@ import uvicorn
 from leadapron.guard.gateway.web.protocol import HEAD_S, BoundedProtocol
 from leadapron.guard.settings import Limits
 from leadapron.kernel.errors import Failure, LimitExceeded, ProtocolError, UsageError
+from leadapron.kernel.hostport import parse_host_port
 
 BACKLOG: Final = 512
 MAX_HEAD: Final = 16 * 1024
@@ -36,15 +37,6 @@ _log: Final = logging.getLogger(__name__)
 Refused = Callable[[str, Exception], None]
 """Told of each address whose connection came to no request, and why: the handshake's error as it was raised,
 LimitExceeded for too many connections, ProtocolError for what is no HTTP. It must not raise."""
-
-
-def host_and_port(listen: str) -> tuple[str, int]:
-    """``0.0.0.0:8443``, ``[::]:8443``, ``guard.example:8443``. Raises UsageError."""
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise UsageError(f"guard.web.listen is host:port, such as 0.0.0.0:8443, not {listen!r}")
-    return host, int(port)
 
 
 class Listener:
@@ -170,7 +162,7 @@ class WebServer:
     def __init__(
         self, app: Any, listen: str, tls: ssl.SSLContext, limits: Limits, head_s: float, refused: Refused
     ) -> None:
-        self.host, self.port = host_and_port(listen)
+        self.host, self.port = parse_host_port(listen, "[guard.web] listen", any_port=True)
         if not isinstance(tls, ssl.SSLContext) or tls.minimum_version < ssl.TLSVersion.TLSv1_2:
             raise UsageError("the guard's pages are served over TLS 1.2 or 1.3 only")
         tls.set_alpn_protocols(["http/1.1"])
