@@ -143,25 +143,6 @@ async def test_who_is_disabled_is_out_at_once(house: House) -> None:
     assert house.people.session(inside.session_token) is None, "the session of before came back"
 
 
-async def test_a_new_password_ends_all_sessions_and_voids_devices(house: House) -> None:
-    inside = await house.enter()
-    assert isinstance(inside, LoggedIn)
-    house.clock.forward(60)
-    person = inside.person
-    assert not await house.people.change_password(person, "falsch", house.code(), "ein ganz neues Wort", HERE)
-    assert house.people.session(inside.session_token) is not None
-    with pytest.raises(UsageError):
-        await house.people.change_password(person, PASSWORD, house.code(), "kurz", HERE)
-    assert await house.people.change_password(person, PASSWORD, house.code(), "ein ganz neues Wort", HERE)
-    assert house.people.session(inside.session_token) is None
-    house.clock.forward(60)
-    refused(await house.enter())
-    assert isinstance(await house.enter(password="ein ganz neues Wort"), LoggedIn)
-    house.clock.forward(60)
-    house.people.manage.set_password(house.name, PASSWORD, "test")
-    assert not house.people.manage.sessions()
-
-
 async def test_a_password_is_hashed_anew_when_the_parameters_change(make_house: MakeHouse) -> None:
     house = make_house()
     dearer = People(house.home, house.clock, hashing=Hashing(memory=16, passes=2, lanes=1))

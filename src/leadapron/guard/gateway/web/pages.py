@@ -1,4 +1,4 @@
-"""The pages under ``/guard``: log in and out, set up with a one-time code, break the glass.
+"""The pages under ``/guard``: log in and out, set up with a one-time code, break the glass. One's own: ``account``.
 
 Each works as plain HTML with forms; only security keys need the script. A refused login says one thing whatever was
 wrong, and how long to wait. ``next`` takes a path of ours and nothing else. What a page needs of the request was
@@ -10,21 +10,35 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from leadapron.guard.gateway.web.exchange import Exchange
+from leadapron.guard.gateway.web.account import AccountPages
+from leadapron.guard.gateway.web.forms import (
+    MAX_FIELDS,
+    address_of,
+    cookie_of,
+    enter,
+    fields_of,
+    forget,
+    json_text,
+    keep,
+    not_found,
+    person_of,
+    sentence,
+    spaced,
+    to,
+    wait_told,
+)
 from leadapron.guard.gateway.web.render import page, qr, static
 from leadapron.guard.identity.people.enrolment import Begun, Enrolled, NotEnrolled
 from leadapron.guard.identity.people.model import (
-    LoggedIn,
     LoginRefused,
     PasskeyProof,
-    Person,
     typed_factor,
 )
 from leadapron.guard.identity.people.oidc import Oidc
@@ -38,8 +52,6 @@ NEXT_COOKIE: Final = "__Host-leadapron-next"
 HOME: Final = "/guard/"
 CALLBACK: Final = "/guard/oidc/callback"
 """Behind the guard's address: what an OpenID provider has to know as the redirect URI."""
-MAX_FIELDS: Final = 16
-DEVICE_LASTS_S: Final = 90 * 86_400
 REFUSED: Final = "That did not work. Check name, password and code. A code can be used once."
 
 _NEXT: Final = re.compile(r"/(?![/\\])[A-Za-z0-9._~,()+@!=&?%/:*-]{0,1500}")
@@ -52,6 +64,7 @@ class Pages:
 
     def __init__(self, people: People, *, oidc: Oidc | None = None, oidc_name: str = "", viewer: str | None = None):
         self._people, self._oidc, self._oidc_name, self._viewer = people, oidc, oidc_name, viewer
+        self._account = AccountPages(people)
 
     def app(self) -> Starlette:
         routes = [
@@ -65,92 +78,95 @@ class Pages:
             Route("/guard/emergency", self.emergency, methods=["GET", "POST"]),
             Route("/guard/oidc", self.oidc_begin),
             Route(CALLBACK, self.oidc_callback),
+            *self._account.routes(),
             Route("/guard/static/{name}", self.static),
         ]
-        return Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
+        return Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found})
 
     # ---- being in ----------------------------------------------------------------------------------------------------
 
     async def to_home(self, request: Request) -> Response:
-        return _to(HOME)
+        return to(HOME)
 
     async def home(self, request: Request) -> Response:
-        person = self._person(request)
+        person = person_of(self._people, request)
         if person is None:
-            return _to("/guard/login")
+            return to("/guard/login")
         may = [str(p) for p in Permission if p in person.permissions]
         return page("home.html", person=person, may=may, viewer=self._viewer)
 
     async def logout(self, request: Request) -> Response:
-        token = _cookie(request, SESSION_COOKIE)
+        token = cookie_of(request, SESSION_COOKIE)
         if token is not None:
-            await self._people.logout(token, _address(request))
+            await self._people.logout(token, address_of(request))
         answer = page("left.html")
-        _forget(answer, SESSION_COOKIE)
+        forget(answer, SESSION_COOKIE)
         answer.headers["clear-site-data"] = '"cache", "storage"'
         return answer
 
     # ---- getting in --------------------------------------------------------------------------------------------------
 
     async def login(self, request: Request) -> Response:
-        form = _form(request)
+        form = fields_of(request)
         target = safe_next(form.get("next") or request.query_params.get("next"))
         if request.method == "GET":
-            if self._person(request) is not None:
-                return _to(target)
+            if person_of(self._people, request) is not None:
+                return to(target)
             return self._login_page(target)
         name, password, code = (str(form.get(field, "")) for field in ("name", "password", "code"))
         response, challenge = str(form.get("response", "")), str(form.get("challenge", ""))
         factor = PasskeyProof(response, challenge) if response else typed_factor(code)
-        device = _cookie(request, DEVICE_COOKIE)
-        done = await self._people.login(name, password, factor, _address(request), device)
+        device = cookie_of(request, DEVICE_COOKIE)
+        done = await self._people.login(name, password, factor, address_of(request), device)
         if isinstance(done, LoginRefused):
-            return self._login_page(target, name=name, error=REFUSED, wait=_wait(done))
-        return _enter(done, target)
+            return self._login_page(target, name=name, error=REFUSED, wait=wait_told(done))
+        return enter(done, target)
 
     async def key_options(self, request: Request) -> Response:
         """What the script hands to the browser for a security key; the same for names that nobody has."""
-        options = self._people.passkey_options(str(_form(request).get("name", "")))
+        options = self._people.passkey_options(str(fields_of(request).get("name", "")))
         if options is None:
-            return _json("{}", 404)
+            return json_text("{}", 404)
         public_key, challenge = options
-        return _json(f'{{"options":{public_key},"challenge":"{challenge}"}}')
+        return json_text(f'{{"options":{public_key},"challenge":"{challenge}"}}')
 
     async def emergency(self, request: Request) -> Response:
         if request.method == "GET":
             return page("emergency.html", error=None, who="", reason="")
-        form = _form(request)
+        form = fields_of(request)
         code, who, reason = (str(form.get(field, "")) for field in ("code", "who", "reason"))
-        done = await self._people.break_glass(code, who, reason, _address(request))
+        done = await self._people.break_glass(code, who, reason, address_of(request))
         if isinstance(done, LoginRefused):
             error = "That did not work. The code, who you are and why are all needed; a code works once."
             return page("emergency.html", 401, error=error, who=who[:64], reason=reason[:500])
-        return _enter(done, self._viewer or HOME)
+        return enter(done, self._viewer or HOME)
 
     async def oidc_begin(self, request: Request) -> Response:
         if self._oidc is None:
-            return await _not_found(request, None)
+            return await not_found(request, None)
         try:
             begun = await self._oidc.begin()
         except Unusable:
             return self._login_page(HOME, error="The provider cannot be reached at this moment.", status=503)
-        answer = _to(begun.url)
-        _keep(answer, OIDC_COOKIE, begun.cookie, 600)
-        _keep(answer, NEXT_COOKIE, quote(safe_next(request.query_params.get("next")), safe=""), 600)
+        answer = to(begun.url)
+        keep(answer, OIDC_COOKIE, begun.cookie, 600)
+        keep(answer, NEXT_COOKIE, quote(safe_next(request.query_params.get("next")), safe=""), 600)
         return answer
 
     async def oidc_callback(self, request: Request) -> Response:
-        cookie = _cookie(request, OIDC_COOKIE)
+        cookie = cookie_of(request, OIDC_COOKIE)
         if self._oidc is None:
-            return await _not_found(request, None)
+            return await not_found(request, None)
         query = dict(list(request.query_params.items())[:MAX_FIELDS])
-        done = await self._people.login_oidc(self._oidc, cookie or "", query, _address(request))
+        done = await self._people.login_oidc(self._oidc, cookie or "", query, address_of(request))
         if isinstance(done, LoginRefused):
-            answer: Response = self._login_page(HOME, error="The provider did not let you in here.", wait=_wait(done))
+            answer: Response = self._login_page(
+                HOME, error="The provider did not let you in here.", wait=wait_told(done)
+            )
         else:
-            answer = _enter(done, safe_next(unquote(_cookie(request, NEXT_COOKIE) or "")))
-        _forget(answer, OIDC_COOKIE)
-        _forget(answer, NEXT_COOKIE)
+            answer = enter(done, safe_next(unquote(cookie_of(request, NEXT_COOKIE) or "")))
+        forget(answer, OIDC_COOKIE)
+        forget(answer, NEXT_COOKIE)
         return answer
 
     # ---- for the first time ------------------------------------------------------------------------------------------
@@ -158,40 +174,36 @@ class Pages:
     async def setup(self, request: Request) -> Response:
         if request.method == "GET":
             return page("setup.html", error=None, code="", name="")
-        form = _form(request)
+        form = fields_of(request)
         code, name, password, again = (str(form.get(field, "")) for field in ("code", "name", "password", "again"))
         if password != again:
             return page("setup.html", 400, error="The two passwords differ.", code=code[:64], name=name[:64])
         try:
-            begun = await self._people.enrol(code, name, password, _address(request))
+            begun = await self._people.enrol(code, name, password, address_of(request))
         except UsageError as error:
-            return page("setup.html", 400, error=_sentence(str(error)), code=code[:64], name=name[:64])
+            return page("setup.html", 400, error=sentence(str(error)), code=code[:64], name=name[:64])
         if isinstance(begun, NotEnrolled):
-            return page("setup.html", 400, error=_sentence(begun.reason), code="", name=name[:64])
+            return page("setup.html", 400, error=sentence(begun.reason), code="", name=name[:64])
         return self._factor_page(begun)
 
     async def factor(self, request: Request) -> Response:
-        form = _form(request)
+        form = fields_of(request)
         ticket, response = str(form.get("ticket", "")), str(form.get("response", ""))
         done: Enrolled | NotEnrolled
         if response:
             challenge = str(form.get("challenge", ""))
-            done = await self._people.enrol_passkey(ticket, response, challenge, _address(request))
+            done = await self._people.enrol_passkey(ticket, response, challenge, address_of(request))
         else:
-            done = await self._people.enrol_totp(ticket, str(form.get("code", "")), _address(request))
+            done = await self._people.enrol_totp(ticket, str(form.get("code", "")), address_of(request))
         if isinstance(done, NotEnrolled):
-            return page("again.html", 400, ticket=ticket[:8192], error=_sentence(done.reason))
+            return page("again.html", 400, ticket=ticket[:8192], error=sentence(done.reason))
         return page("enrolled.html", name=done.name, codes=done.recovery_codes)
 
     async def static(self, request: Request) -> Response:
         found = static(str(request.path_params["name"]))
-        return await _not_found(request, None) if found is None else found
+        return await not_found(request, None) if found is None else found
 
     # ---- inside ------------------------------------------------------------------------------------------------------
-
-    def _person(self, request: Request) -> Person | None:
-        cookie = _cookie(request, SESSION_COOKIE)
-        return None if cookie is None else self._people.session(cookie, _address(request))
 
     def _login_page(
         self,
@@ -215,7 +227,7 @@ class Pages:
 
     @staticmethod
     def _factor_page(begun: Begun) -> Response:
-        return page("factor.html", begun=begun, drawing=qr(begun.uri), spaced=_spaced(begun.secret))
+        return page("factor.html", begun=begun, drawing=qr(begun.uri), spaced=spaced(begun.secret))
 
 
 def safe_next(value: object) -> str:
@@ -223,80 +235,3 @@ def safe_next(value: object) -> str:
     if not isinstance(value, str) or not _NEXT.fullmatch(value) or value.startswith("/guard/"):
         return HOME
     return value
-
-
-def _enter(done: LoggedIn, target: str) -> Response:
-    answer = _to(target)
-    _keep(answer, SESSION_COOKIE, done.session_token, None)
-    if done.device is not None:
-        _keep(answer, DEVICE_COOKIE, done.device, DEVICE_LASTS_S)
-    return answer
-
-
-def _keep(answer: Response, name: str, value: str, lasts: int | None) -> None:
-    """Lax, not Strict: a link in the practice's own system leads here, and the OpenID provider sends people back."""
-    answer.set_cookie(name, value, max_age=lasts, path="/", secure=True, httponly=True, samesite="lax")
-
-
-def _forget(answer: Response, name: str) -> None:
-    answer.delete_cookie(name, path="/", secure=True, httponly=True, samesite="lax")
-
-
-def _to(path: str) -> RedirectResponse:
-    return RedirectResponse(path, 303)
-
-
-def _exchange(request: Request) -> Exchange:
-    exchange: Exchange = request.state.exchange
-    return exchange
-
-
-def _address(request: Request) -> str:
-    return _exchange(request).address
-
-
-def _cookie(request: Request, name: str) -> str | None:
-    return _exchange(request).cookie(name)
-
-
-def _form(request: Request) -> dict[str, str]:
-    """The fields of a form; the first of a name counts. Nothing where it is no form."""
-    try:
-        pairs = parse_qsl(
-            bytes(request.state.form).decode("ascii"),
-            keep_blank_values=True,
-            encoding="utf-8",
-            errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )
-    except ValueError:
-        return {}
-    fields: dict[str, str] = {}
-    for name, value in pairs:
-        fields.setdefault(name, value)
-    return fields
-
-
-def _wait(refused: LoginRefused) -> str | None:
-    seconds = refused.retry_after_s
-    if seconds is None:
-        return None
-    if seconds < 90:
-        return f"Wait {max(1, round(seconds))} seconds before you try again."
-    return f"Wait {round(seconds / 60)} minutes before you try again."
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!")) else ".")
-
-
-def _spaced(secret: str) -> str:
-    return " ".join(secret[at : at + 4] for at in range(0, len(secret), 4))
-
-
-def _json(text: str, status: int = 200) -> Response:
-    return Response(text, status, media_type="application/json")
-
-
-async def _not_found(request: Request, error: Exception | None) -> Response:
-    return page("missing.html", 404)

@@ -3,8 +3,9 @@
 `People` is the door; `Person` and `TokenIdentity` are who comes in. One subject a module: ``passwords`` and ``gate``
 (hashing), ``throttle`` and ``devices`` (guessing), ``totp``, ``passkeys`` and ``factors`` (second factors), ``oidc``
 and ``provider`` (logging in elsewhere), ``sessions``, ``tokens``, ``invitations`` and ``enrolment`` (getting in for the
-first time), ``emergencies`` (break-glass), ``administration`` (the console). Permissions are text here,
-``surface:operation``; what they mean the policy knows. Names are loaded when they are first used (PEP 562).
+first time), ``emergencies`` (break-glass), ``own`` and ``confirmations`` (what people change themselves),
+``administration`` (the console). Permissions are text here, ``surface:operation``; what they mean the policy knows.
+Names are loaded when they are first used (PEP 562).
 """
 
 from __future__ import annotations

@@ -149,8 +149,10 @@ class Administration:
 
     def make_token(self, owner: str, permissions: Iterable[str], days: int, by: str, label: str = "") -> str:
         """An API token, shown this once. Raises `UsageError`."""
-        token, number = self._tokens.make(owner, permissions, days, label)
-        self._tell(owner, by, f"token {number} made")
+        with self._store.write() as connection:
+            account = self._accounts.need(connection, owner)
+            token, number = self._tokens.make(connection, account, permissions, days, label)
+        self._tell(account.name, by, f"token {number} made")
         return token
 
     def tokens(self) -> list[TokenRow]:
@@ -158,7 +160,8 @@ class Administration:
 
     def revoke_token(self, number: int, by: str) -> bool:
         """False where there is none of that number, or it was revoked before."""
-        found = self._tokens.revoke(number)
+        with self._store.write() as connection:
+            found = self._tokens.revoke(connection, number)
         if found is not None:
             self._tell(found.owner, by, f"token {number} revoked")
         return found is not None

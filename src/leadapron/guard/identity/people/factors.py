@@ -36,6 +36,15 @@ class PasskeyFactor(Struct, frozen=True):
     counter: int
 
 
+class FactorRow(Struct, frozen=True):
+    """For the list of a person's own; times are seconds since 1970."""
+
+    id: int
+    kind: str
+    added_at: int
+    used_at: int | None
+
+
 class Held(Struct, frozen=True):
     """The factors of one person. ``person``: the id, empty for nobody."""
 
@@ -83,6 +92,10 @@ class Factors:
             hashes,
         )
 
+    def rows(self, connection: sa.Connection, person: str) -> tuple[FactorRow, ...]:
+        found = sa.select(factors).where(factors.c.person == person).order_by(factors.c.id)
+        return tuple(FactorRow(row.id, row.kind, row.added_at, row.used_at) for row in connection.execute(found))
+
     def check(self, held: Held, factor: Factor, name: str) -> Proof | str:
         """Whether ``factor`` is one of those held, or why not. Changes nothing."""
         if isinstance(factor, TotpCode):
@@ -128,6 +141,14 @@ class Factors:
         if connection.execute(count).scalar_one() >= MOST_FACTORS or connection.execute(taken).first() is not None:
             return False
         self._insert(connection, person, "webauthn", registered.public_key, registered.credential, registered.counter)
+        return True
+
+    def remove(self, connection: sa.Connection, person: str, number: int) -> bool:
+        """One of several. False where it is none of this person's, or the last one."""
+        numbers = {row.id for row in self.rows(connection, person)}
+        if number not in numbers or len(numbers) < 2:
+            return False
+        connection.execute(factors.delete().where(factors.c.id == number))
         return True
 
     def forget(self, connection: sa.Connection, person: str) -> None:

@@ -41,10 +41,10 @@ class _Seen(Quiet, frozen=True):
 
 
 class Verified(Quiet, frozen=True):
-    """Password and factor were right; the factor is still to be used up."""
+    """What was asked for was right; the factor, if one was asked for, is still to be used up."""
 
     account: Account
-    proof: Proof
+    proof: Proof | None
     hashed: str
     attempt: Attempt
     network: Network
@@ -79,9 +79,9 @@ class Login:
         self._throttle = throttle
 
     async def verify(
-        self, name: str, password: str, factor: Factor, source: str, device: str | None
+        self, name: str, password: str | None, factor: Factor | None, source: str, device: str | None
     ) -> Verified | Refusal:
-        """Judge password and factor, under the throttle."""
+        """Judge password and factor, under the throttle. None: that one is not asked of somebody who is in already."""
         network = network_of(source)
         seen = self._see(name, device, network)
         attempt = self._throttle.enter(
@@ -94,18 +94,18 @@ class Login:
             return Refusal(LoginRefused(reason="too many failures from there", retry_after_s=attempt.seconds))
         known = seen.device is not None or seen.known_place
         try:
-            right = await self._gate.run(
+            right = password is None or await self._gate.run(
                 lambda: self._hasher.verify(seen.hashed, password), network=network.narrow, known=known
             )
         except Busy:
             self._throttle.withdraw(attempt)
             return Refusal(LoginRefused(reason=BUSY, retry_after_s=1.0))
-        proof = self._factors.check(seen.held, factor, name)
+        proof = None if factor is None else self._factors.check(seen.held, factor, name)
         if seen.account is None:
             reason = "nobody of that name has a password"
         elif not right:
-            reason = "wrong password" if isinstance(proof, Proof) else "wrong password and factor"
-        elif not isinstance(proof, Proof):
+            reason = "wrong password and factor" if isinstance(proof, str) else "wrong password"
+        elif isinstance(proof, str):
             reason = f"second factor: {proof}"
         elif seen.account.disabled_at is not None:
             reason = "the person is disabled"
@@ -134,7 +134,7 @@ class Login:
         account = self._accounts.by_id(connection, verified.account.id)
         if account is None or account.disabled_at is not None or account.generation != verified.account.generation:
             return LoginRefused(reason="the account was changed meanwhile")
-        if not self._factors.spend(connection, verified.proof):
+        if verified.proof is not None and not self._factors.spend(connection, verified.proof):
             return LoginRefused(reason="second factor: it was used before")
         return None
 
@@ -142,6 +142,7 @@ class Login:
         self._throttle.succeeded(verified.attempt)
 
     def _open(self, verified: Verified, source: str) -> LoggedIn | LoginRefused:
+        assert verified.proof is not None, "who logs in shows a factor"
         account, how = verified.account, f"password+{verified.proof.how}"
         with self._store.write() as connection:
             refused = self.spend(connection, verified)
@@ -149,10 +150,13 @@ class Login:
                 return refused
             return self.signed_in(connection, account, how, source)
 
-    def signed_in(self, connection: sa.Connection, account: Account, how: str, source: str) -> LoggedIn:
-        """A session for somebody who has shown who they are, and a cookie for their browser."""
+    def signed_in(
+        self, connection: sa.Connection, account: Account, how: str, source: str, until: int | None = None
+    ) -> LoggedIn:
+        """A session for somebody who has shown who they are, and a cookie for their browser. ``until``: when it ends
+        at the latest, if not as late as any."""
         self._accounts.was_here(connection, account.id, network_of(source))
-        token, number = self._sessions.open(connection, how, source, person=account.id)
+        token, number = self._sessions.open(connection, how, source, person=account.id, until=until)
         person = Person(name=account.name, permissions=account.permissions, how=how, session=number)
         return LoggedIn(session_token=token, person=person, device=self._devices.cookie(account))
 

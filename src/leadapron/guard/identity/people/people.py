@@ -41,8 +41,9 @@ from leadapron.guard.identity.people.model import (
 )
 from leadapron.guard.identity.people.network import network_of
 from leadapron.guard.identity.people.outbox import Outbox
+from leadapron.guard.identity.people.own import Own
 from leadapron.guard.identity.people.passkeys import Passkeys, Site
-from leadapron.guard.identity.people.passwords import Hasher, Hashing, check_new
+from leadapron.guard.identity.people.passwords import Hasher, Hashing
 from leadapron.guard.identity.people.sessions import ABSOLUTE_S, EMERGENCY_PREFIX, IDLE_S, Ended, Sessions
 from leadapron.guard.identity.people.store import Store
 from leadapron.guard.identity.people.tables import spent
@@ -84,7 +85,7 @@ class People:
         self.accounts = Accounts(self.store)
         self._factors = Factors(self.store, self._passkeys)
         self._sessions = Sessions(self.store, idle_s, absolute_s)
-        self._tokens = Tokens(self.store, self.accounts)
+        self._tokens = Tokens(self.store)
         self._emergencies = Emergencies(self.store)
         self._invitations = Invitations(self.store, self.accounts)
         self._enrolment = Enrolment(self.store, self.accounts, self._factors, self._invitations, self._passkeys)
@@ -97,6 +98,18 @@ class People:
             self._hasher,
             self._gate,
             Throttle(self.store.clock),
+        )
+        self.own = Own(
+            self.store,
+            self._outbox,
+            self._hasher,
+            self._gate,
+            self.accounts,
+            self._factors,
+            self._sessions,
+            self._tokens,
+            self._login,
+            self._passkeys,
         )
         self.manage = Administration(
             self.store,
@@ -244,38 +257,6 @@ class People:
         name = await asyncio.to_thread(self._sessions.close, token)
         if name is not None:
             self._outbox.tell(Kind.LOGOUT, name, source, True, "session")
-
-    async def change_password(
-        self, person: Person, old: str, factor: Factor, new: str, source: str, device: str | None = None
-    ) -> bool:
-        """A person's own new password, for the old one and a factor. All sessions end, this one too. False where they
-        are not right (the reason is in the audit trail). Raises `UsageError` for one that is too weak."""
-        check_new(new, person.name)
-        verified = await self._login.verify(person.name, old, factor, source, device)
-        if not isinstance(verified, Refusal):
-            try:
-                hashed = await self._gate.run(
-                    lambda: self._hasher.hash(new), network=network_of(source).narrow, known=True
-                )
-            except Busy:
-                verified = Refusal(LoginRefused(reason=BUSY))
-        if isinstance(verified, Refusal):
-            refused: LoginRefused | None = verified.refused
-        else:
-            self._login.succeeded(verified)
-            found = verified
-
-            def change() -> LoginRefused | None:
-                with self.store.write() as connection:
-                    failed = self._login.spend(connection, found)
-                    if failed is None:
-                        self.accounts.set_password(connection, found.account.id, hashed)
-                    return failed
-
-            refused = await asyncio.to_thread(change)
-        reason = "new password" if refused is None else f"new password: {refused.reason}"
-        self._outbox.tell(Kind.ACCOUNT, person.name, source, refused is None, person.how, reason)
-        return refused is None
 
     # ---- getting in for the first time -------------------------------------------------------------------------------
 

@@ -134,6 +134,20 @@ class Sessions:
             connection.execute(sessions.delete().where(sessions.c.id == row.id))
             return _who(row)
 
+    def ends_at(self, connection: sa.Connection, number: int) -> int | None:
+        """When a session ends at the latest."""
+        return connection.execute(sa.select(sessions.c.ends_at).where(sessions.c.id == number)).scalar()
+
+    def end(self, connection: sa.Connection, person: str, number: int) -> bool:
+        """End one of a person's own. False where it is none of theirs."""
+        own = (sessions.c.person == person, sessions.c.id == number)
+        return connection.execute(sessions.delete().where(*own)).rowcount == 1
+
+    def end_others(self, connection: sa.Connection, person: str, kept: int) -> int:
+        """End all of a person's but one; how many they were."""
+        others = (sessions.c.person == person, sessions.c.id != kept)
+        return connection.execute(sessions.delete().where(*others)).rowcount
+
     def revoke(self, number: int) -> str | None:
         """End a session by its number; whose it was."""
         with self._store.write() as connection:
@@ -141,11 +155,13 @@ class Sessions:
             connection.execute(sessions.delete().where(sessions.c.id == number))
             return None if row is None else _who(row)
 
-    def all(self) -> list[SessionRow]:
-        """Those that still hold."""
-        now = self._store.now()
+    def all(self, person: str | None = None) -> list[SessionRow]:
+        """Those that still hold; of one person, or of everybody."""
+        now, asked = self._store.now(), _JOINED.order_by(sessions.c.id)
+        if person is not None:
+            asked = asked.where(sessions.c.person == person)
         with self._store.read() as connection:
-            rows = connection.execute(_JOINED.order_by(sessions.c.id)).all()
+            rows = connection.execute(asked).all()
         return [
             SessionRow(
                 id=row.id,

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from leadapron.guard.identity.people import codes
-from leadapron.guard.identity.people.accounts import Accounts, decoded, encoded
+from leadapron.guard.identity.people.accounts import Account, decoded, encoded
 from leadapron.guard.identity.people.model import TokenIdentity, checked_permissions, shown
 from leadapron.guard.identity.people.store import Store
 from leadapron.guard.identity.people.tables import people, tokens
@@ -56,11 +56,12 @@ _BY_HASH = _JOINED.where(tokens.c.hash == sa.bindparam("hash"))
 
 
 class Tokens:
-    def __init__(self, store: Store, accounts: Accounts) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._accounts = accounts
 
-    def make(self, owner: str, permissions: Iterable[str], days: int, label: str = "") -> tuple[str, int]:
+    def make(
+        self, connection: sa.Connection, account: Account, permissions: Iterable[str], days: int, label: str = ""
+    ) -> tuple[str, int]:
         """A new token, shown this once, and its number. Raises `UsageError` for permissions that the owner lacks, and
         for a time that is none or too long."""
         asked = checked_permissions(permissions)
@@ -68,30 +69,28 @@ class Tokens:
             raise UsageError("say what the token may; one that may nothing is of no use")
         if not 1 <= days <= LONGEST_DAYS:
             raise UsageError(f"a token holds from 1 to {LONGEST_DAYS} days")
+        if beyond := sorted(asked - account.permissions):
+            raise UsageError(f"{account.name} may not {', '.join(beyond)}, so no token of theirs may")
         token, now = codes.api_token(), self._store.now()
-        with self._store.write() as connection:
-            account = self._accounts.need(connection, owner)
-            if beyond := sorted(asked - account.permissions):
-                raise UsageError(f"{account.name} may not {', '.join(beyond)}, so no token of theirs may")
-            holding = (
-                sa.select(sa.func.count())
-                .select_from(tokens)
-                .where(tokens.c.person == account.id, tokens.c.ends_at > now, tokens.c.revoked_at.is_(None))
+        holding = (
+            sa.select(sa.func.count())
+            .select_from(tokens)
+            .where(tokens.c.person == account.id, tokens.c.ends_at > now, tokens.c.revoked_at.is_(None))
+        )
+        if connection.execute(holding).scalar_one() >= MOST_TOKENS:
+            raise UsageError(f"{account.name} has {MOST_TOKENS} tokens; revoke those that are not used")
+        made = connection.execute(
+            tokens.insert().values(
+                hash=self._store.digest("token", token),
+                person=account.id,
+                label=shown(label.strip()),
+                permissions=encoded(asked),
+                created_at=now,
+                ends_at=now + days * DAY_S,
             )
-            if connection.execute(holding).scalar_one() >= MOST_TOKENS:
-                raise UsageError(f"{account.name} has {MOST_TOKENS} tokens; revoke those that are not used")
-            made = connection.execute(
-                tokens.insert().values(
-                    hash=self._store.digest("token", token),
-                    person=account.id,
-                    label=shown(label.strip()),
-                    permissions=encoded(asked),
-                    created_at=now,
-                    ends_at=now + days * DAY_S,
-                )
-            )
-            (number,) = made.inserted_primary_key or (0,)
-            return token, number
+        )
+        (number,) = made.inserted_primary_key or (0,)
+        return token, number
 
     def look(self, secret: str, source: str) -> TokenIdentity | NoToken:
         """What ``secret`` opens; its use is noted."""
@@ -117,20 +116,22 @@ class Tokens:
             ends_at=datetime.fromtimestamp(row.ends_at, UTC),
         )
 
-    def revoke(self, number: int) -> TokenRow | None:
-        """Revoke by number; which it was, None where it is none that holds."""
+    def revoke(self, connection: sa.Connection, number: int, person: str | None = None) -> TokenRow | None:
+        """Revoke by number; which it was, None where it is none that holds, or not this person's."""
         now = self._store.now()
-        with self._store.write() as connection:
-            row = connection.execute(_JOINED.where(tokens.c.id == number)).first()
-            if row is None or row.revoked_at is not None:
-                return None
-            connection.execute(tokens.update().where(tokens.c.id == number).values(revoked_at=now))
-            return _row(row, now)
+        row = connection.execute(_JOINED.where(tokens.c.id == number)).first()
+        if row is None or row.revoked_at is not None or person not in (None, row.person):
+            return None
+        connection.execute(tokens.update().where(tokens.c.id == number).values(revoked_at=now))
+        return _row(row, now)
 
-    def all(self) -> list[TokenRow]:
-        now = self._store.now()
+    def all(self, person: str | None = None) -> list[TokenRow]:
+        """Of one person, or of everybody."""
+        now, asked = self._store.now(), _JOINED.order_by(tokens.c.id)
+        if person is not None:
+            asked = asked.where(tokens.c.person == person)
         with self._store.read() as connection:
-            return [_row(row, now) for row in connection.execute(_JOINED.order_by(tokens.c.id))]
+            return [_row(row, now) for row in connection.execute(asked)]
 
 
 def _state(row: sa.Row[tuple[object, ...]], now: int) -> str:

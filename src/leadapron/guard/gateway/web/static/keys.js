@@ -32,8 +32,8 @@ function send(form, credential, challenge) {
 }
 
 async function useKey() {
-  const form = element("login");
-  if (!element("name").value || !element("password").value) {
+  const form = element("use-key").form;
+  if (element("password") && !(element("name").value && element("password").value)) {
     say("Fill in name and password first.");
     element(element("name").value ? "password" : "name").focus();
     return;
@@ -56,7 +56,7 @@ async function makeKey() {
     ...options, challenge: bytes(options.challenge), user: { ...options.user, id: bytes(options.user.id) },
     excludeCredentials: named(options.excludeCredentials),
   };
-  send(element("factor"), await navigator.credentials.create({ publicKey }), button.dataset.challenge);
+  send(button.form, await navigator.credentials.create({ publicKey }), button.dataset.challenge);
 }
 
 if (window.PublicKeyCredential && element("with-key")) {
