@@ -20,7 +20,15 @@ from leadapron.wire.aio.upper import Upper
 from leadapron.wire.association.machine import Accepted, Rejected, Role
 from leadapron.wire.association.negotiate import MAXIMUM_LENGTH, ContextRequest, build_request
 from leadapron.wire.association.reasons import explain_reject
-from leadapron.wire.pdu import DEFAULT_LIMITS, AssociateRequest, ExtendedNegotiation, Limits, UserIdentity, encode
+from leadapron.wire.pdu import (
+    DEFAULT_LIMITS,
+    AssociateAccept,
+    AssociateRequest,
+    ExtendedNegotiation,
+    Limits,
+    UserIdentity,
+    encode,
+)
 
 
 @contextlib.asynccontextmanager
@@ -58,7 +66,9 @@ async def associate(
         user_identity=user_identity,
         extended=extended,
     )
-    association = await _establish(host, port, request, tls, server_name, timeouts, limits)
+    encode(request)  # a title that cannot be sent is our own mistake, and nobody is called for it
+    upper, accept = await call(host, port, request, tls=tls, server_name=server_name, timeouts=timeouts, limits=limits)
+    association = RequestorAssociation(upper, request, accept)
     try:
         yield association
     except BaseException:
@@ -67,16 +77,18 @@ async def associate(
     await association.close()
 
 
-async def _establish(
+async def call(
     host: str,
     port: int,
     request: AssociateRequest,
-    tls: ssl.SSLContext | None,
-    server_name: str | None,
-    timeouts: Timeouts,
-    limits: Limits,
-) -> RequestorAssociation:
-    encode(request)  # a title that cannot be sent is our own mistake, and nobody is called for it
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[Upper, AssociateAccept]:
+    """The association that ``request`` asks for, and the answer to it: for who speaks on it himself. Abort or release
+    what is given. Raises what `associate` raises; then nothing is left open."""
     connection = await connect(host, port, tls=tls, server_name=server_name, timeouts=timeouts, limits=limits)
     upper = Upper(connection, Role.REQUESTOR)
     try:
@@ -87,7 +99,7 @@ async def _establish(
             reject = told.reject
             raise AssociationRejected(reject.result, reject.source, reject.reason, explain_reject(reject))
         assert isinstance(told, Accepted)  # nothing else passes in Sta5
-        return RequestorAssociation(upper, request, told.accept)
+        return upper, told.accept
     except BaseException:
         await upper.abort()
         raise

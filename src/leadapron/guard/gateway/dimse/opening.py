@@ -17,15 +17,13 @@ from leadapron.guard.gateway.dimse.leg import Pool
 from leadapron.guard.gateway.dimse.negotiation import DEFAULT_LENGTH, Offer, answer
 from leadapron.guard.gateway.dimse.relay import LINGER_S, Bounds, End, Relay
 from leadapron.guard.settings import Limits
-from leadapron.kernel.errors import AssociationRejected
-from leadapron.wire.aio.connect import connect
+from leadapron.wire.aio.client import call
 from leadapron.wire.aio.timeouts import Timeouts
 from leadapron.wire.aio.tls import tls_info
 from leadapron.wire.aio.transport import Connection
 from leadapron.wire.aio.upper import Upper
-from leadapron.wire.association.machine import Accepted, Rejected, Requested, Role
+from leadapron.wire.association.machine import Requested, Role
 from leadapron.wire.association.negotiate import AgreedContext, agreed
-from leadapron.wire.association.reasons import explain_reject
 from leadapron.wire.pdu import AssociateAccept, AssociateReject, AssociateRequest
 from leadapron.wire.pdu.limits import MAX_P_DATA
 
@@ -95,23 +93,16 @@ class Asked(Struct, frozen=True):
 
 async def ask(endpoint: Endpoint, offered: Offer, timeouts: Timeouts) -> Asked:
     """Raises ConnectionLost, TlsFailed, TimedOut, AssociationRejected, AssociationAborted, ProtocolError."""
-    connection = await connect(
-        endpoint.host, endpoint.port, tls=endpoint.tls, server_name=endpoint.server_name, timeouts=timeouts
+    upper, accept = await call(
+        endpoint.host,
+        endpoint.port,
+        offered.request,
+        tls=endpoint.tls,
+        server_name=endpoint.server_name,
+        timeouts=timeouts,
     )
-    upper = Upper(connection, Role.REQUESTOR)
-    try:
-        certificate = tls_info(connection.info("ssl_object"))
-        upper.do(upper.machine.request(offered.request))
-        upper.do(upper.machine.transport_opened())
-        told = await upper.next("A-ASSOCIATE-AC", timeouts.associate)
-        if isinstance(told, Rejected):
-            reject = told.reject
-            raise AssociationRejected(reject.result, reject.source, reject.reason, explain_reject(reject))
-        assert isinstance(told, Accepted)  # nothing else passes in Sta5
-        return Asked(connection, told.accept, None if certificate is None else certificate.certificate)
-    except BaseException:
-        await upper.abort()
-        raise
+    info = tls_info(upper.connection.info("ssl_object"))
+    return Asked(upper.connection, accept, None if info is None else info.certificate)
 
 
 async def join(

@@ -17,16 +17,13 @@ from msgspec import Struct
 
 from leadapron.guard.gateway.edge.credentials import Credentials
 from leadapron.kernel.clock import Clock, SystemClock
-from leadapron.kernel.errors import AssociationRejected, WireError
-from leadapron.wire.aio.client import associate
-from leadapron.wire.aio.connect import connect
+from leadapron.kernel.errors import WireError
+from leadapron.wire.aio.client import associate, call
 from leadapron.wire.aio.requestor import RequestorAssociation
 from leadapron.wire.aio.session import Session
 from leadapron.wire.aio.timeouts import Timeouts
 from leadapron.wire.aio.upper import Upper
-from leadapron.wire.association.machine import Accepted, Rejected, Role
 from leadapron.wire.association.negotiate import ContextRequest, agreed
-from leadapron.wire.association.reasons import explain_reject
 from leadapron.wire.pdu import AssociateAccept, AssociateRequest
 
 LIVE: Final = Timeouts(connect=5, tls=5, associate=10, response=120, idle=120, write=30, release=2)
@@ -117,33 +114,16 @@ class Line:
     async def call(self, request: AssociateRequest) -> Far:
         """The association that a device's own request, as it is to be passed on, gives. Raises WireErrors."""
         try:
-            far = await self._call(request)
+            upper, accept = await call(
+                self.host,
+                self.port,
+                request,
+                tls=self._credentials.context(),
+                server_name=self.server_name,
+                timeouts=self._live,
+            )
         except WireError as error:
             self.lost(error)
             raise
         self.heard()
-        return far
-
-    async def _call(self, request: AssociateRequest) -> Far:
-        connection = await connect(
-            self.host,
-            self.port,
-            tls=self._credentials.context(),
-            server_name=self.server_name,
-            timeouts=self._live,
-        )
-        upper = Upper(connection, Role.REQUESTOR)
-        try:
-            upper.do(upper.machine.request(request))
-            upper.do(upper.machine.transport_opened())
-            told = await upper.next("A-ASSOCIATE-AC", self._live.associate)
-            if isinstance(told, Rejected):
-                reject = told.reject
-                raise AssociationRejected(reject.result, reject.source, reject.reason, explain_reject(reject))
-            assert isinstance(told, Accepted)  # nothing else passes in Sta5
-            accept = told.accept
-            session = Session(upper, agreed(request, accept), accept.user.maximum_length or 0)
-            return Far(upper, session, accept)
-        except BaseException:
-            await upper.abort()
-            raise
+        return Far(upper, Session(upper, agreed(request, accept), accept.user.maximum_length or 0), accept)
