@@ -1,4 +1,4 @@
-"""What all tests share: the real peers of ``tests/peers``, importable as ``peers`` in tests."""
+"""What all tests share: the real peers of ``tests/peers``, importable as ``peers`` in tests, and both databases."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ settings.load_profile("steady")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from databases import engine, location, postgres, template  # noqa: E402
 from peers.fixtures import certificates, dcmqrscp, orthanc, qrscp, sample, storescp  # noqa: E402
 
-__all__ = ["certificates", "dcmqrscp", "orthanc", "qrscp", "sample", "storescp"]
+__all__ = [
+    "certificates",
+    "dcmqrscp",
+    "engine",
+    "location",
+    "orthanc",
+    "postgres",
+    "qrscp",
+    "sample",
+    "storescp",
+    "template",
+]

@@ -42,6 +42,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: str | None = None
     guard: dict[str, Any] | None = None  # read by leadapron.guard.settings
     edge: dict[str, Any] | None = None  # the section [edge], which the command of that name reads
+    watch: dict[str, Any] | None = None  # campaigns: leadapron.watch.campaign.settings
+    lookups: dict[str, Any] | None = None  # where owners are looked up: leadapron.watch.track.owner.settings
+    cases: dict[str, Any] | None = None  # waiting times and escalation: leadapron.watch.reach.cases.settings
+    notices: dict[str, Any] | None = None  # who writes, and through which server: leadapron.watch.reach.notices.settings
+    console: dict[str, Any] | None = None  # the pages: leadapron.console.settings
 
 
 S = TypeVar("S", bound=Struct)

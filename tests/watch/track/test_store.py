@@ -92,8 +92,8 @@ def test_the_columns_say_what_the_record_says(store: Store, tmp_path: Path) -> N
         rows = [tuple(row) for row in connection.execute(query)]
     at = "2026-11-21T20:00:00Z"
     assert rows == [
-        (1, number, "127.0.0.5", 11112, "tcp", "dicom", "exposed", 1503, 48211, 1200, True, at),
-        (2, number, "127.0.0.6", 104, "tcp", "http", "other", None, None, None, None, at),
+        (1, number, "127.0.0.5", 11112, "tcp", "dicom", "exposed", 1503, 48211, 1200, True, at, None),
+        (2, number, "127.0.0.6", 104, "tcp", "http", "other", None, None, None, None, at, None),
     ]
 
 

@@ -37,12 +37,12 @@ class DirectSession(ssl.SSLObject):
     16 KiB, and the frame of Python that `ssl.SSLObject` puts in between is a twentieth of what a relay costs."""
 
     @property
-    def read(self) -> Any:  # type: ignore[override]
-        return self._sslobj.read
+    def read(self) -> Any:
+        return self._sslobj.read  # type: ignore[attr-defined]
 
     @property
-    def pending(self) -> Any:  # type: ignore[override]
-        return self._sslobj.pending
+    def pending(self) -> Any:
+        return self._sslobj.pending  # type: ignore[attr-defined]
 
 
 def client_context(

@@ -1,43 +1,15 @@
-"""The tables, as SQLAlchemy Core knows them; ``migrations/`` makes them, and a test holds the two together.
-
-Core and not the ORM: rows are appended and read in order, and nothing is ever changed but the state of a scan.
-
-- Times are text, ISO 8601 in UTC to the second (``2026-11-21T20:00:00Z``): they sort as they stand, and mean the same
-  in every database.
-- What is structured is JSON in a text column, not the database's own JSON type: it is written and read by msgspec as
-  text that no database needs to understand, and U+0000 in a product's name, which PostgreSQL's ``jsonb`` refuses, is
-  an escape like any other.
-- The columns of a sighting beside its JSON are those that questions are asked about ("exposed since", "at this
-  address"). The measurement is the truth; the record beside it is what was judged at the time, and can be judged again.
-"""
+"""What was seen: scans, their sightings, and what was looked for and not there. Only added to."""
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-)
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, ForeignKey, Index, Integer, String, Table, Text
 
-HEAD = "0001"  # the newest revision in migrations/versions
-
-# SQLite numbers rows by itself only where the key is declared INTEGER.
-_KEY = BigInteger().with_variant(Integer(), "sqlite")
-
-metadata = MetaData()
+from leadapron.watch.track.tables.base import KEY, metadata
 
 scans = Table(
     "scans",
     metadata,
-    Column("id", _KEY, primary_key=True),
+    Column("id", KEY, primary_key=True),
     Column("started_at", String(20), nullable=False),
     Column("finished_at", String(20)),
     Column("state", String(10), nullable=False),
@@ -50,13 +22,15 @@ scans = Table(
     Column("position", BigInteger, nullable=False),  # everything before it in the permuted order is in the database
     Column("tally", Text, nullable=False),  # JSON object: what was only counted, such as closed endpoints
     Column("summary", Text),  # JSON, when finished
+    Column("campaign", String(64)),  # its name in the configuration; None for a scan that a person started
+    Column("folded_at", String(20)),  # when its sightings were folded into exposures
     CheckConstraint("state IN ('running', 'stopped', 'done', 'failed')", name="scan_state"),
 )
 
 sightings = Table(
     "sightings",
     metadata,
-    Column("id", _KEY, primary_key=True),
+    Column("id", KEY, primary_key=True),
     Column("scan_id", BigInteger, ForeignKey("scans.id"), nullable=False),
     Column("address", String(64), nullable=False),
     Column("port", Integer, nullable=False),
@@ -70,6 +44,22 @@ sightings = Table(
     Column("observed_at", String(20), nullable=False),
     Column("measurement", Text, nullable=False),
     Column("record", Text, nullable=False),
+    # The first door of the same archive in this scan, as address:port; keyed hashes told, and died with the scan.
+    Column("archive", String(80)),
     CheckConstraint("verdict <> 'closed'", name="sighting_not_closed"),
     Index("sightings_by_scan", "scan_id", "verdict"),
+    Index("sightings_by_endpoint", "address", "port"),
+)
+
+# Endpoints that were known to be open and gave no connection. Others that are closed are only counted.
+absences = Table(
+    "absences",
+    metadata,
+    Column("id", KEY, primary_key=True),
+    Column("scan_id", BigInteger, ForeignKey("scans.id"), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("error", String(32), nullable=False),  # errno's name: ECONNREFUSED proves something, ETIMEDOUT nothing
+    Column("observed_at", String(20), nullable=False),
+    Index("absences_by_scan", "scan_id"),
 )

@@ -1,0 +1,1 @@
+"""From an exposure to its owner and to the end of the case: cases, notices, follow-up, feeds."""

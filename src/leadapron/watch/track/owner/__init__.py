@@ -1,0 +1,1 @@
+"""Hints at who owns an exposed server, each kept with its source; a person confirms."""
