@@ -36,7 +36,7 @@ from leadapron.wire.aio import (
     server_context,
 )
 from leadapron.wire.aio.dataset import Identifier
-from leadapron.wire.aio.service import ActionRequest, Reply
+from leadapron.wire.aio.service import ActionRequest, CreateRequest, Reply, SetRequest
 from leadapron.wire.elements import Tag
 from leadapron.wire.pdu import AssociateAccept, AssociateReject
 from peers.certificates import Certificates
@@ -47,7 +47,13 @@ CALLING, CALLED = "CT1", "PACS"
 QUICK = Timeouts(connect=5, tls=5, associate=5, response=20, idle=20, write=20, release=2)
 SWIFT = {"first_wait": 0.05, "longest_wait": 0.2, "linger": 0.3}
 SYNTAXES = (uids.EXPLICIT_LE, uids.IMPLICIT_LE)
-LIVE = (uids.VERIFICATION, uids.MODALITY_WORKLIST_FIND, uids.STUDY_ROOT_MOVE, uids.STUDY_ROOT_GET)
+LIVE = (
+    uids.VERIFICATION,
+    uids.MODALITY_WORKLIST_FIND,
+    uids.MODALITY_PERFORMED_PROCEDURE_STEP,
+    uids.STUDY_ROOT_MOVE,
+    uids.STUDY_ROOT_GET,
+)
 STORED = (uids.CT_IMAGE_STORAGE, uids.MR_IMAGE_STORAGE, uids.SECONDARY_CAPTURE_STORAGE)
 STORE_CONTEXTS = [ContextRequest(uids.CT_IMAGE_STORAGE, (uids.EXPLICIT_LE,))]
 
@@ -88,6 +94,7 @@ class FarSide(Service):
         self.attempts: list[str] = []
         self.calls: list[tuple[str, str]] = []
         self.actions: list[tuple[str, int]] = []
+        self.steps: dict[str, int] = {}  # octets of what was last said of each
         self.answer: Callable[[StoreRequest], int] = lambda request: 0
         self.supported = Supported(
             dict.fromkeys((*LIVE, *STORED, uids.STORAGE_COMMITMENT_PUSH), SYNTAXES),
@@ -140,6 +147,22 @@ class FarSide(Service):
 
     async def n_action(self, request: ActionRequest) -> Reply:
         self.actions.append((request.command.sop_instance, len(self.stored)))
+        return Reply(0)
+
+    async def n_create(self, request: CreateRequest) -> Reply:
+        assert request.data is not None
+        name = request.command.sop_instance or "1.2.840.77"
+        if name in self.steps:
+            return Reply(0x0111)
+        self.steps[name] = len(request.data.data)
+        return Reply(0, request.data.data, name)
+
+    async def n_set(self, request: SetRequest) -> Reply:
+        assert request.data is not None
+        await self.gate.wait()
+        if request.command.sop_instance not in self.steps:
+            return Reply(0x0112)
+        self.steps[request.command.sop_instance] = len(request.data.data)
         return Reply(0)
 
 

@@ -9,15 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.dataset import Dataset
+from pynetdicom import AE
 
+from guard.department import (
+    MPPS,
+    NAME,
+    STEP,
+    STUDY,
+    SYNTAXES,
+    WORKLIST,
+    Verification,
+    completed,
+    created,
+    department,
+)
 from guard.edge.edging import CALLING, HOST, Log, running, until
 from guard.relaying import EVERYTHING, House, guard, table
-from leadapron.guard.audit.events import InstancesTransferred
+from leadapron.guard.audit.events import InstancesTransferred, ProcedureRecorded
 from leadapron.guard.gateway.edge.settings import EdgeSettings
 from leadapron.guard.gateway.edge.settings import check as checked
 from leadapron.guard.gateway.edge.settings import table as given
 from leadapron.guard.policy.decide import parse_policy
-from peers.loading import rest, statistics
+from peers.loading import rest, statistics, steady
 from peers.process import Peer, free_port, run
 from peers.samples import make_studies, sample_files
 
@@ -74,6 +88,39 @@ async def test_store_find_and_retrieve_through_both(tmp_path: Path, orthanc: Fac
             held = await asyncio.to_thread(rest, archive, f"/studies/{study[0]['ID']}/instances")
             assert len(list(got.iterdir())) == len(held) > 0
     assert {told.sender.user for told in front.told(InstancesTransferred)} >= {CALLING}
+
+
+async def test_a_worklist_and_a_procedure_step_through_both(tmp_path: Path) -> None:
+    house, log = enrolled(tmp_path), Log()
+    with (
+        department() as (ris, port),
+        guard(house, (HOST, port, "RIS"), table(CALLING, may=("worklist", "mpps"))) as front,
+    ):
+        settings = beside(house, tmp_path, "RIS", front.port)
+
+        def work() -> list[Any]:
+            ae = AE(ae_title=CALLING)
+            for uid in (WORKLIST, MPPS, Verification):
+                ae.add_requested_context(uid, SYNTAXES)
+            association = ae.associate(HOST, settings.listen_port, ae_title="RIS")
+            steady(association)
+            wanted = Dataset()
+            wanted.PatientName, wanted.StudyInstanceUID = "*", ""
+            said = list(association.send_c_find(wanted, WORKLIST))
+            said.append(association.send_n_create(created(), MPPS, STEP))
+            said.append(association.send_n_set(completed(5_000), MPPS, STEP))
+            association.release()
+            return said
+
+        async with running(settings, log):
+            planned, end, began, done = await asyncio.to_thread(work)
+    assert (planned[0].Status, planned[1].StudyInstanceUID, end[0].Status) == (0xFF00, STUDY, 0)
+    assert (began[0].Status, began[1]) == (0, created())
+    assert (done[0].Status, done[1].PerformedProcedureStepStatus) == (0, "COMPLETED")
+    assert ris.steps[STEP].PerformedSeriesSequence == completed(5_000).PerformedSeriesSequence
+    assert ris.offered == [[WORKLIST, MPPS]]
+    assert [(one.action, one.peer.user) for one in front.told(ProcedureRecorded)] == [("C", CALLING), ("U", CALLING)]
+    assert NAME not in str(log)
 
 
 async def test_the_archive_behind_the_guard_is_away_for_a_while(tmp_path: Path, orthanc: Factory) -> None:

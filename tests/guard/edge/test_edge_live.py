@@ -29,11 +29,13 @@ from leadapron.wire.elements import Tag
 from peers.certificates import Certificates
 from peers.process import free_port
 
-WORKLIST = uids.MODALITY_WORKLIST_FIND
+WORKLIST, MPPS = uids.MODALITY_WORKLIST_FIND, uids.MODALITY_PERFORMED_PROCEDURE_STEP
+PRINTING = "1.2.840.10008.5.1.1.9"
 ASKED = [(Tag.PatientName, "PN", "SOMEBODY")]
 CONTEXTS = [
     ContextRequest(uids.VERIFICATION),
     ContextRequest(WORKLIST),
+    ContextRequest(MPPS),
     ContextRequest(uids.STUDY_ROOT_MOVE),
     ContextRequest(uids.STUDY_ROOT_GET),
     ContextRequest(uids.STORAGE_COMMITMENT_PUSH),
@@ -58,6 +60,39 @@ async def test_echo_find_move_and_store_on_one_association(tmp_path: Path, certi
             await until(lambda: len(edge.queue) == 0, "it is delivered")
     assert far.stored == [("1.2.3.1", uids.EXPLICIT_LE, digest(data_set(1)))]
     assert set(far.calls) == {(CALLING, CALLED)}
+
+
+async def test_a_procedure_step_is_created_and_completed(tmp_path: Path, certificates: Certificates) -> None:
+    far = FarSide()
+    step = [(Tag.PatientName, "PN", "SOMEBODY")]
+    images = b"\x40\x00\x40\x03\xfe\xff\xff\xff" + bytes(1_500_000)  # nothing looks into it
+    async with far_side(far, certificates) as server:
+        settings = configured(tmp_path, certificates, server.port)
+        async with running(settings), device(settings, CONTEXTS) as association:
+            created = await association.n_create(MPPS, "1.2.3", step)
+            assert (created.status, created.instance) == (0, "1.2.3")
+            assert created.data is not None and created.data.text(Tag.PatientName, "PN") == "SOMEBODY"
+            named = await association.n_create(MPPS, None, step)  # the far side chooses
+            assert (named.status, named.instance) == (0, "1.2.840.77")
+            assert (await association.n_create(MPPS, "1.2.3", step)).status == 0x0111
+            assert (await association.n_set(MPPS, "1.2.4", step)).status == 0x0112
+            assert (await association.n_set(MPPS, "1.2.3", images)).status == 0
+            assert await association.echo() == 0
+    assert far.steps["1.2.3"] == len(images)
+
+
+async def test_the_line_breaks_while_a_procedure_step_is_set(tmp_path: Path, certificates: Certificates) -> None:
+    far = FarSide()
+    async with far_side(far, certificates) as server:
+        settings = configured(tmp_path, certificates, server.port)
+        async with running(settings), device(settings, CONTEXTS) as association:
+            assert (await association.n_create(MPPS, "1.2.3", ASKED)).status == 0
+            far.gate.clear()
+            setting = asyncio.create_task(association.n_set(MPPS, "1.2.3", ASKED))
+            await asyncio.sleep(0)
+            await server.close()
+            assert (await setting).status == 0x0213
+            assert (await association.n_create(MPPS, "1.2.4", ASKED)).status == 0x0213
 
 
 async def test_get_brings_instances_back_and_their_statuses_out(tmp_path: Path, certificates: Certificates) -> None:
@@ -142,6 +177,8 @@ async def test_the_line_is_down(tmp_path: Path, certificates: Certificates) -> N
         got = await association.get(uids.STUDY_ROOT_GET, ASKED, lambda request: asyncio.sleep(0, 0))
         assert got.status == 0xA702
         assert await _commit(association) == 0x0213
+        assert (await association.n_create(MPPS, "1.2.3", ASKED)).status == 0x0213
+        assert (await association.n_set(MPPS, "1.2.3", ASKED)).status == 0x0213
         assert await store(association, 1) == 0  # stored all the same
         assert await _commit(association) == 0x0213
         assert len(edge.queue) == 1
@@ -176,7 +213,7 @@ async def test_what_the_far_side_never_takes_is_not_accepted(tmp_path: Path, cer
         ContextRequest(uids.CT_IMAGE_STORAGE, (uids.JPEG_LOSSLESS,)),
         ContextRequest(uids.CT_IMAGE_STORAGE, (uids.JPEG_LOSSLESS, uids.EXPLICIT_LE)),
         ContextRequest(uids.MR_IMAGE_STORAGE, (uids.EXPLICIT_LE,)),
-        ContextRequest("1.2.840.10008.3.1.2.3.3"),  # MPPS is not carried
+        ContextRequest(PRINTING),  # is not carried
     ]
     async with far_side(far, certificates) as server:
         settings = configured(tmp_path, certificates, server.port)
@@ -196,7 +233,8 @@ async def test_nothing_known_and_the_line_down(tmp_path: Path, certificates: Cer
         ContextRequest(uids.MR_IMAGE_STORAGE, (uids.JPEG_LOSSLESS,)),
         ContextRequest("1.3.12.2.1107.5.9.1", (uids.EXPLICIT_LE,)),  # a private class: storage, as a rule
         ContextRequest(WORKLIST, (uids.EXPLICIT_LE, uids.IMPLICIT_LE)),
-        ContextRequest("1.2.840.10008.3.1.2.3.3"),
+        ContextRequest(MPPS, (uids.EXPLICIT_LE, uids.IMPLICIT_LE)),
+        ContextRequest(PRINTING),
     ]
     settings = configured(tmp_path, certificates, free_port())
     async with running(settings), device(settings, proposed) as association:
@@ -206,6 +244,7 @@ async def test_nothing_known_and_the_line_down(tmp_path: Path, certificates: Cer
         (uids.MR_IMAGE_STORAGE, uids.JPEG_LOSSLESS),
         ("1.3.12.2.1107.5.9.1", uids.EXPLICIT_LE),
         (WORKLIST, uids.IMPLICIT_LE),
+        (MPPS, uids.IMPLICIT_LE),
     ]
 
 

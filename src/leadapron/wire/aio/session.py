@@ -23,8 +23,9 @@ from leadapron.wire.association.negotiate import AgreedContext
 from leadapron.wire.dimse.command import CCancelRequest, Command, encode_command
 from leadapron.wire.dimse.fragments import CommandReceived, DataFragment, Fragmenter, Reassembler, fragment
 
-MAX_IDENTIFIER: Final = 1024 * 1024
-"""Octets of a data set that is read whole: identifiers, action information. A real one stays under 64 KiB."""
+MAX_IDENTIFIER: Final = 4 * 1024 * 1024
+"""Octets of a data set that is read whole. An identifier stays under 64 KiB; a request for storage commitment, or the
+end of a procedure step, has some 120 for each image that it names."""
 
 WRITE_SIZE: Final = 256 * 1024  # chunks of an asynchronous source are joined up to this for one write
 

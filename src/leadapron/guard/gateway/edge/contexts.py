@@ -12,8 +12,8 @@ With the line down and nothing known, storage is accepted all the same, in the t
 likely to take: an uncompressed one if it was proposed. What is relayed live falls back to Implicit VR Little Endian,
 which everybody must be able to speak (PS3.5 §10.1).
 
-Carried are storage, private SOP classes (which are storage as a rule), Verification, query, retrieval, worklist and
-storage commitment. MPPS, printing and other normalised services are not, and not accepted.
+Carried are storage, private SOP classes (which are storage as a rule), Verification, query, retrieval, worklist,
+storage commitment and performed procedure steps. Printing and other normalised services are not, and not accepted.
 """
 
 from __future__ import annotations
@@ -63,7 +63,12 @@ _MORE_STORAGE: Final = {  # PS3.4 Annex GG: stored like images, registered elsew
     "1.2.840.10008.5.1.4.45.1",
 }
 _RETRIEVE: Final = "1.2.840.10008.5.1.4.1.2."  # all of query and retrieval
-_LIVE: Final = {uids.VERIFICATION, uids.MODALITY_WORKLIST_FIND, uids.STORAGE_COMMITMENT_PUSH}
+_LIVE: Final = {
+    uids.VERIFICATION,
+    uids.MODALITY_WORKLIST_FIND,
+    uids.STORAGE_COMMITMENT_PUSH,
+    uids.MODALITY_PERFORMED_PROCEDURE_STEP,
+}
 _LIVE_FAMILIES: Final = (_RETRIEVE, "1.2.840.10008.5.1.4.37.", "1.2.840.10008.5.1.4.38.", "1.2.840.10008.5.1.4.39.")
 _UNCOMPRESSED: Final = (uids.EXPLICIT_LE, uids.IMPLICIT_LE)
 _BY_DEFAULT: Final = (uids.IMPLICIT_LE, uids.EXPLICIT_LE)

@@ -34,21 +34,17 @@ from leadapron.wire.aio.session import Message, Session
 from leadapron.wire.aio.upper import Upper
 from leadapron.wire.association.negotiate import agreed
 from leadapron.wire.dimse.command import (
+    RESPONSE_OF,
     CCancelRequest,
-    CEchoRequest,
-    CEchoResponse,
     CFindRequest,
-    CFindResponse,
     CGetRequest,
-    CGetResponse,
     CMoveRequest,
-    CMoveResponse,
     CStoreRequest,
     CStoreResponse,
     NActionRequest,
-    NActionResponse,
+    NCreateRequest,
     NEventReportRequest,
-    NEventReportResponse,
+    NSetRequest,
     Request,
     Response,
 )
@@ -67,14 +63,15 @@ RESOURCE_LIMITATION: Final = 0x0213
 SUB_OPERATIONS_NOT_PERFORMED: Final = 0xA702
 
 _DOWN: Final = "the line to the archive is down"
-_FAILURES: Final[dict[type[Request], tuple[type[Response], int]]] = {
-    CEchoRequest: (CEchoResponse, PROCESSING_FAILURE),
-    CFindRequest: (CFindResponse, OUT_OF_RESOURCES),
-    CMoveRequest: (CMoveResponse, SUB_OPERATIONS_NOT_PERFORMED),
-    CGetRequest: (CGetResponse, SUB_OPERATIONS_NOT_PERFORMED),
-    NActionRequest: (NActionResponse, RESOURCE_LIMITATION),
-    NEventReportRequest: (NEventReportResponse, PROCESSING_FAILURE),
+_FAILURES: Final[dict[type[Request], int]] = {
+    CFindRequest: OUT_OF_RESOURCES,
+    CMoveRequest: SUB_OPERATIONS_NOT_PERFORMED,
+    CGetRequest: SUB_OPERATIONS_NOT_PERFORMED,
+    NActionRequest: RESOURCE_LIMITATION,
+    NCreateRequest: RESOURCE_LIMITATION,
+    NSetRequest: RESOURCE_LIMITATION,
 }
+"""What a device is told while the line is down; PROCESSING_FAILURE of the others."""
 
 
 class Shared(Struct, frozen=True):
@@ -247,14 +244,7 @@ class Conversation:
                 await far.session.send(context, message.command, data)
 
     async def _refuse(self, message: Message, command: Request, status: int | None, comment: str | None) -> None:
-        kind, by_default = _FAILURES[type(command)]
-        response = kind(
-            command.message_id,
-            by_default if status is None else status,
-            sop_class=command.sop_class,
-            error_comment=comment,
-        )
-        await self._say(message.context.id, response)
+        await self._say(message.context.id, _failure(command, status, comment))
 
     # ---- from the far side ------------------------------------------------------------------------------------------
 
@@ -286,10 +276,8 @@ class Conversation:
             await self._upper.abort()
         elif self._asked is not None:
             asked, self._asked = self._asked, None
-            kind, status = _FAILURES[type(asked)]
-            response = kind(asked.message_id, status, sop_class=asked.sop_class, error_comment=_DOWN)
             with contextlib.suppress(WireError):  # the device is gone, too, as its own task finds out
-                await self._say(self._asked_on, response)
+                await self._say(self._asked_on, _failure(asked, None, _DOWN))
 
     async def _heard(self, far: Far) -> Message | None:
         seconds = far.session.timeouts.response
@@ -344,3 +332,10 @@ class Conversation:
                 await far.upper.abort()
             else:
                 await far.end()
+
+
+def _failure(request: Request, status: int | None, comment: str | None) -> Response:
+    """The answer to what is not done. ``status`` None: what the line's loss means to it."""
+    if status is None:
+        status = _FAILURES.get(type(request), PROCESSING_FAILURE)
+    return RESPONSE_OF[type(request)](request.message_id, status, sop_class=request.sop_class, error_comment=comment)
