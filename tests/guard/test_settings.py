@@ -77,3 +77,54 @@ def test_without_the_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     with pytest.raises(UsageError, match="there is no configuration file"):
         load_guard(environment={})
+
+
+@pytest.mark.parametrize(
+    ("public", "read"),
+    [
+        ("https://images.example.org", "https://images.example.org"),
+        ("https://Images.Example.org:443/", "https://images.example.org"),
+        ("https://images.example.org:8443", "https://images.example.org:8443"),
+        ("https://[2001:db8::5]:444", "https://[2001:db8::5]:444"),
+    ],
+)
+def test_a_public_address_is_the_first_of_the_origins(file: Path, public: str, read: str) -> None:
+    file.write_text(f'{TEXT}[guard.web]\nlisten = "0.0.0.0:8443"\npublic = "{public}"\nstudies_per_hour = 20\n')
+    guard = load_guard(file, {})
+    assert guard.web is not None and (guard.web.public, guard.web.studies_per_hour) == (read, 20)
+    assert guard.origins() == (read, "https://guard.example:8443")
+
+
+def test_without_one_the_names_are_the_origins(file: Path) -> None:
+    file.write_text(f"{TEXT}[guard.web]\n")
+    guard = load_guard(file, {})
+    assert guard.origins() == ("https://guard.example:8443",)
+    assert guard.web is not None and guard.web.studies_per_hour == 100
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            f'public = "{wrong}"'
+            for wrong in (
+                "images.example.org",
+                "http://images.example.org",
+                "https://",
+                "https:///guard",
+                "https://images.example.org/guard",
+                "https://images.example.org?x",
+                "https://user@images.example.org",
+                "https://images.example.org:0",
+                "https://images.example.org:port",
+                "https://image s.example.org",
+            )
+        ),
+        "studies_per_hour = 0",
+        "studies_per_hour = 100001",
+    ],
+)
+def test_a_wrong_value_of_the_web_part_is_told(file: Path, line: str) -> None:
+    file.write_text(f"{TEXT}[guard.web]\n{line}\n")
+    with pytest.raises(UsageError, match=rf"\[guard.web\] {line.split()[0]}"):
+        load_guard(file, {})

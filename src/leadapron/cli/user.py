@@ -407,14 +407,13 @@ def _address(config: Path | None) -> str:
     """Where browsers find the guard, as far as the configuration says."""
     from leadapron.guard.settings import load_guard
     from leadapron.kernel.errors import UsageError
-    from leadapron.kernel.hostport import parse_host_port
 
     try:
         settings = load_guard(config)
-        port = 8443 if settings.web is None else parse_host_port(settings.web.listen, "[guard.web] listen").port
+        origins = () if settings.web is None else settings.origins()
     except UsageError:
-        return "https://(the guard)"
-    return f"https://{settings.names[0] if settings.names else '(the guard)'}:{port}"
+        origins = ()
+    return origins[0] if origins else "https://(the guard)"
 
 
 def _by() -> str:

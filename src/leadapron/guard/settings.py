@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from leadapron.guard.policy.rules import PeerRules
 from leadapron.kernel.config import Settings, find_file, load
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import HostPort, parse_host_port
+
+HTTPS: Final = 443
+MOST_STUDIES: Final = 100_000
+"""In an hour, as for peers."""
 
 
 class Archive(Struct, frozen=True, kw_only=True):
@@ -35,9 +42,15 @@ class Archive(Struct, frozen=True, kw_only=True):
 
 
 class Web(Struct, frozen=True, kw_only=True):
-    """The pages and the DICOMweb proxy: ``listen`` is ``host:port``, TLS always. Sizes in octets, times in seconds."""
+    """The pages and the DICOMweb proxy: ``listen`` is ``host:port``, TLS always. Sizes in octets, times in seconds.
+
+    ``public``: where browsers and programs find them (``https://images.example.org``), if that is not the first of the
+    guard's names and the port of ``listen``. ``studies_per_hour``: for each person, as for a peer.
+    """
 
     listen: str = "0.0.0.0:8443"
+    public: str | None = None
+    studies_per_hour: int = 100
     idle_s: int = 15 * 60
     absolute_s: int = 10 * 3600
     max_request: int = 2 << 30
@@ -88,6 +101,13 @@ class Guard(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     peer: tuple[PeerRules, ...] = ()
 
+    def origins(self) -> tuple[str, ...]:
+        """How browsers may call the guard, the public address first: ``https://host:port``. Needs `web`."""
+        assert self.web is not None
+        port = parse_host_port(self.web.listen, "[guard.web] listen", any_port=True).port
+        own = tuple(f"https://{HostPort(name, port)}" for name in self.names)
+        return own if self.web.public is None else (self.web.public, *own)
+
 
 class _File(Settings, frozen=True, kw_only=True):
     """The whole file, with the guard's section as the guard knows it."""
@@ -106,4 +126,23 @@ def load_guard(path: Path | None = None, environment: Mapping[str, str] | None =
     if settings.guard is None:
         where = "there is no configuration file" if path is None else f"{path} has no section [guard]"
         raise UsageError(f"{where}: 'leadapron init guard' writes one, or name another file: --config FILE")
-    return settings.guard
+    if settings.guard.web is None:
+        return settings.guard
+    return msgspec.structs.replace(settings.guard, web=_checked(settings.guard.web))
+
+
+def _checked(web: Web) -> Web:
+    """Raises `UsageError` for values that can't be meant; ``public`` as browsers write it."""
+    if not 1 <= web.studies_per_hour <= MOST_STUDIES:
+        raise UsageError(f"[guard.web] studies_per_hour must be from 1 to {MOST_STUDIES}, not {web.studies_per_hour}")
+    if web.public is None:
+        return web
+    scheme, _, place = web.public.rstrip("/").partition("://")
+    if scheme.lower() != "https" or not place or any(sign in place for sign in "/?#@"):
+        raise UsageError(
+            f"[guard.web] public: {web.public!a} is no address like https://images.example.org or "
+            "https://images.example.org:8443: https, a name, and nothing behind it"
+        )
+    host, port = parse_host_port(place, "[guard.web] public", HTTPS)
+    public = "https://" + str(HostPort(host.lower(), port)).removesuffix(f":{HTTPS}")
+    return msgspec.structs.replace(web, public=public)

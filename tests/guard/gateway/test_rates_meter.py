@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from guard.gateway.clinic import Clock
 from leadapron.guard.gateway import meter as module
-from leadapron.guard.gateway.meter import Bounds, ForDimse, Kind, Meter, Over
+from leadapron.guard.gateway.meter import Bounds, ForDimse, ForWeb, Kind, Meter, Over
 from leadapron.guard.policy.decide import parse_policy
 
 
@@ -95,3 +95,19 @@ def test_the_relay_asks_for_one_request_of_any_kind() -> None:
     relay = ForDimse(Meter(lambda who: Bounds(requests_per_minute=10), clock=Clock()))
     assert relay.request("WS1", 10, "other")
     assert not relay.request("WS1", 10, "other")
+
+
+def test_one_retrieval_over_the_web_that_is_refused_counts_nothing_and_alarms_once() -> None:
+    """Of somebody who is known to open few: what is refused must not be told as unusual, too."""
+    clock = Clock()
+    meter = Meter(lambda _: Bounds(studies_per_hour=50), clock=clock)
+    web = ForWeb(meter, 50)
+    for day in range(20):
+        for study in range(5):
+            assert web.retrieved("anna", [f"1.{day}.{study}"])
+        clock.seconds += 24 * 3600
+    assert meter.alarms() == ()
+    assert not web.retrieved("anna", [f"2.{study}" for study in range(120)])
+    (alarm,) = meter.alarms()
+    assert (alarm.rule, alarm.count, alarm.bound) == ("cap", 120, 50)
+    assert web.retrieved("anna", [f"2.{study}" for study in range(40)]), "what was refused was counted"

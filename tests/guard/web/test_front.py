@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import pytest
 
-from guard.web.serving import ALL_WEB, Recorder, Served, bearer, cookie, guarding
+from guard.web.serving import ALL_WEB, Asked, Recorder, Served, bearer, cookie, guarding
 from leadapron.guard.audit.events import SecurityAlert, UserAuthentication
 from leadapron.guard.gateway.web.route import ROUTES, Kind
 from peers.certificates import Certificates
@@ -321,3 +322,27 @@ async def test_while_the_trail_cannot_record_nothing_gets_inside(tmp_path: Path,
         async with served.client() as client:
             assert (await client.get("/dicom-web/studies", headers=headers)).status_code == 503
         assert inner.asked == []
+
+
+async def test_by_a_public_address(tmp_path: Path, certificates: Certificates) -> None:
+    """Behind another port or name: it is one of ours, pages may be sent from there, and answers lead there."""
+    public = "https://images.example.org"
+
+    def reply(asked: Asked) -> tuple[int, list[tuple[str, str]], bytes]:
+        url = f"{inner.url}/studies/1.2.3"
+        return (
+            200,
+            [("Content-Type", "application/dicom+json")],
+            json.dumps([{"00081190": {"vr": "UR", "Value": [url]}}]).encode(),
+        )
+
+    async with Recorder(reply) as inner, guarding(tmp_path, certificates, inner.url, public=public) as served:
+        session = await served.session(served.person("reader"))
+        async with served.client(headers={"Cookie": cookie(session)["Cookie"], "Host": "images.example.org"}) as client:
+            answer = await client.get("/dicom-web/studies")
+            assert answer.json()[0]["00081190"]["Value"] == [f"{public}/dicom-web/studies/1.2.3"]
+            for origin, status in (("https://evil.example", 403), (served.base, 403), (public, 200)):
+                answer = await client.post("/guard/logout", headers={"Origin": origin})
+                assert answer.status_code == status
+            other = await client.get("/guard/login", headers={"Host": "other.example.org"})
+            assert other.status_code == 421

@@ -25,6 +25,8 @@ from leadapron.kernel.clock import Clock, SystemClock
 
 MAX_NAMES: Final = 20_000
 MAX_ALARMS: Final = 1_000
+WEB: Final = "web:"
+"""Before the names of people, which may be those of peers."""
 
 
 class Kind(Enum):
@@ -203,8 +205,8 @@ class ForWeb:
         self.limit = limit
         """Different studies in an hour, for the audit trail."""
 
-    def retrieved(self, who: str, study_uid: str) -> bool:
-        return self._meter.retrieved(f"web:{who}", study_uid)
+    def retrieved(self, who: str, studies: Collection[str]) -> bool:
+        return self._meter.retrieved(WEB + who, *studies)
 
 
 _PASSED: Final = Passed()

@@ -18,6 +18,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from leadapron.guard.audit.codes import Alert, Outcome
 from leadapron.guard.audit.events import (
@@ -34,7 +35,7 @@ from leadapron.guard.gateway.alarms import Alarm
 from leadapron.guard.gateway.baseline import Baseline, Measure
 from leadapron.guard.gateway.dimse.server import Contexts, GuardServer, serve_guard
 from leadapron.guard.gateway.enrolment import Enrolment, serve_enrolment
-from leadapron.guard.gateway.meter import Bounds, Caps, ForDimse, ForWeb, Meter
+from leadapron.guard.gateway.meter import WEB, Bounds, Caps, ForDimse, ForWeb, Meter
 from leadapron.guard.gateway.refusals import Refusals
 from leadapron.guard.gateway.setup import KEY_FILE
 from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
@@ -49,7 +50,7 @@ from leadapron.guard.policy.rules import PeerRules
 from leadapron.guard.settings import Guard, Web
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import LeadApronError
-from leadapron.kernel.hostport import HostPort, parse_host_port
+from leadapron.kernel.hostport import HostPort
 from leadapron.kernel.seal import key_file
 from leadapron.wire.aio.tls import client_context
 from leadapron.wire.pdu.types import UserIdentity
@@ -171,7 +172,7 @@ def warning(ending: Ending) -> str:
 
 def alarm_event(alarm: Alarm) -> AuditEvent:
     """An alarm of the meter as a message of the trail."""
-    peer = Participant(alarm.who)
+    peer = Participant(alarm.who.removeprefix(WEB))  # people by their names, as everywhere in the trail
     outcome = Outcome.MAJOR  # it is unusual, and it went on
     if alarm.measure == Measure.STUDIES:
         return BulkAlarm(
@@ -201,7 +202,9 @@ async def run_guard(
         stack.callback(registry.close)
         renew_server(home, running._authority, settings.names, within=timedelta(0), clock=clock)
         baseline = Baseline.load(home / BASELINE)
-        meter = running.meter = Meter(lambda who: _caps(running.rules, who), clock=clock, baseline=baseline)
+        bounds = Bounds(studies_per_hour=(settings.web or Web()).studies_per_hour)
+        caps = partial(_caps, running.rules, bounds)
+        meter = running.meter = Meter(caps, clock=clock, baseline=baseline)
         stack.callback(_save, meter, home / BASELINE)
         trail.record(ApplicationActivity(started=True))
         stack.callback(_stopped, trail)
@@ -220,9 +223,9 @@ def _source(settings: Guard) -> str:
     return f"leadapron guard {settings.names[0]}" if settings.names else "leadapron guard"
 
 
-def _caps(rules: Reloading, who: str) -> Caps | None:
-    """People and programs have bounds of their own; a peer those of its table."""
-    return Bounds() if ":" in who else rules.current.rules(who)
+def _caps(rules: Reloading, people: Bounds, who: str) -> Caps | None:
+    """People and their programs have bounds of their own; a peer those of its table."""
+    return people if ":" in who else rules.current.rules(who)
 
 
 def _save(meter: Meter, path: Path) -> None:
@@ -302,8 +305,8 @@ def _people(running: Running, stack: AsyncExitStack, clock: Clock) -> People:
     settings = running.settings
     web = settings.web or Web()
     site = None
-    if settings.web is not None and settings.names:
-        site = Site(settings.names[0], _origins(settings, settings.web))
+    if settings.web is not None and (origins := settings.origins()):
+        site = Site(urlsplit(origins[0]).hostname or "", origins)
     people = stack.enter_context(
         People(
             running.home,
@@ -337,11 +340,6 @@ async def _shows_its_user(people: People, rules: PeerRules, shown: UserIdentity 
     return token is not None and token.owner == rules.user == shown.primary.decode("utf-8", "replace")
 
 
-def _origins(settings: Guard, web: Web) -> tuple[str, ...]:
-    place = parse_host_port(web.listen, "[guard.web] listen")
-    return tuple(f"https://{HostPort(name, place.port)}" for name in settings.names)
-
-
 async def _pages(running: Running, people: People, stack: AsyncExitStack, clock: Clock) -> None:
     from leadapron.guard.gateway.web.app import build_app
     from leadapron.guard.gateway.web.server import serve_web
@@ -355,7 +353,7 @@ async def _pages(running: Running, people: People, stack: AsyncExitStack, clock:
         client = Client(
             client_id=given.client_id,
             secret=secret.strip(),
-            redirect=f"{_origins(settings, settings.web)[0]}/guard/oidc/callback",
+            redirect=f"{settings.origins()[0]}/guard/oidc/callback",
             claim=given.claim,
         )
         oidc = people.oidc(Provider(given.issuer, clock), client)
@@ -363,10 +361,11 @@ async def _pages(running: Running, people: People, stack: AsyncExitStack, clock:
         settings,
         people,
         on_event=running.record,
-        meter=ForWeb(running.meter),
+        meter=ForWeb(running.meter, settings.web.studies_per_hour),
         oidc=oidc,
         clock=clock,
         healthy=running.healthy,
+        public=settings.web.public,
     )
     stack.push_async_callback(app.close)
     context = web_context(home)

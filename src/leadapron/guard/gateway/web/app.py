@@ -81,10 +81,16 @@ def build_app(
         doorkeeper=doorkeeper or PeopleDoorkeeper(people),
         proxy=Proxy(inside, limits, meter, reporter),
         pages=pages.app(),
-        hosts=frozenset(name.lower() for name in settings.names),
+        hosts=_hosts(settings, public),
         reporter=reporter,
         strangers=Strangers(clock),
         healthy=healthy,
         public=public,
     )
     return WebApp(front, inside)
+
+
+def _hosts(settings: Guard, public: str | None) -> frozenset[str]:
+    """Names that we are asked by."""
+    names = frozenset(name.lower() for name in settings.names)
+    return names if public is None else names | {urlsplit(public).hostname or ""}

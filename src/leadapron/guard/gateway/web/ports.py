@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -44,6 +45,7 @@ class Meter(Protocol):
     @property
     def limit(self) -> int: ...
 
-    def retrieved(self, who: str, study_uid: str) -> bool:
-        """Whether ``who`` may retrieve from this study now; a study that was counted within the hour costs nothing."""
+    def retrieved(self, who: str, studies: Collection[str]) -> bool:
+        """Whether ``who`` may retrieve from these studies now: all of them, or none is counted. One that was counted
+        within the hour costs nothing."""
         ...
