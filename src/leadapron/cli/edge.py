@@ -19,6 +19,8 @@ _DIRECTORY = click.Path(file_okay=False)
 @click.option("--calling", metavar="AE", help="The device's own AE title. No other is let in.")
 @click.option("--called", metavar="AE", help="The AE title that the device calls. No other is let in.")
 @click.option("--to", metavar="HOST:PORT", help="The guard or archive that takes DICOM over mutual TLS.")
+@click.option("--receive", metavar="ADDRESS:PORT", help="Where the guard delivers what the archive has for the device.")
+@click.option("--device", metavar="ADDRESS:PORT", help="Where the device itself takes associations; with --receive.")
 @click.option("--server-name", metavar="NAME", help="Whom its certificate must name, if not HOST.")
 @click.option("--identity", type=_DIRECTORY, metavar="DIR", help="What 'peer join' wrote: peer.key, peer.pem, …")
 @click.option("--queue", type=_DIRECTORY, metavar="DIR", help="Where data sets wait, encrypted, until delivered.")
@@ -32,6 +34,8 @@ def command(
     calling: str | None,
     called: str | None,
     to: str | None,
+    receive: str | None,
+    device: str | None,
     server_name: str | None,
     identity: str | None,
     queue: str | None,
@@ -58,6 +62,8 @@ def command(
         "calling": calling,
         "called": called,
         "to": to,
+        "receive": receive,
+        "device": device,
         "server_name": server_name,
         "identity": identity,
         "queue": queue,

@@ -29,12 +29,13 @@ SERVER: Final = "server"
 PEER: Final = "peer"
 
 
-def server_context(home: Path) -> ssl.SSLContext:
-    """For the guard's listeners: who connects must show a certificate that our authority signed."""
+def server_context(home: Path, *, stem: str = SERVER) -> ssl.SSLContext:
+    """For the guard's listeners, or a peer's (``stem``): who connects must show a certificate of our authority's. To a
+    peer any other peer may connect with it: see `is_guard`."""
     context = _strict(ssl.PROTOCOL_TLS_SERVER, home)
     context.verify_mode = ssl.CERT_REQUIRED
     context.num_tickets = 0
-    reload(context, home)
+    reload(context, home, stem)
     return context
 
 

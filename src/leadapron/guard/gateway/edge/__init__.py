@@ -5,5 +5,6 @@
 
 ``settings`` what is configured; ``door`` who may come in; ``conversation`` one association of the device; ``contexts``
 what is agreed with it; ``queue`` (its files: ``sealed``) what was acknowledged and is not yet delivered; ``sender``
-delivers, and ``outcome`` says what each answer means; ``line`` the way out; ``run`` puts them together.
+delivers, and ``outcome`` says what each answer means; ``line`` the way out; ``back`` the way back, from guard to
+device; ``run`` puts them together.
 """

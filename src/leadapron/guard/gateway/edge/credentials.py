@@ -15,6 +15,7 @@ from typing import Final
 
 from cryptography import x509
 
+from leadapron.guard.identity.contexts import server_context
 from leadapron.guard.identity.join import held, renew
 from leadapron.guard.identity.pairs import paths
 from leadapron.kernel.errors import Failure, UsageError
@@ -43,6 +44,7 @@ class Credentials:
             raise UsageError(f"others may read {key}: chmod 600 {key}")
         self._stamp: tuple[int, ...] = ()
         self._context: ssl.SSLContext | None = None
+        self._receiving: ssl.SSLContext | None = None
         self._certificate: x509.Certificate | None = None
         self._tried: datetime | None = None
         self.context()
@@ -58,12 +60,20 @@ class Credentials:
                 context.hostname_checks_common_name = False
                 self._certificate = x509.load_pem_x509_certificate(certificate.read_bytes())
                 self._context, self._stamp = context, stamp
+                if self._receiving is not None:
+                    self._receiving.load_cert_chain(certificate, key)
         except (OSError, ssl.SSLError, ValueError) as error:
             if self._context is None:
                 reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
                 raise Failure(f"the identity in {self.directory} cannot be used ({reason}): join again") from None
             # Between two files that somebody copies, or broken ones: what served until now serves on.
         return self._context
+
+    def receiving(self) -> ssl.SSLContext:
+        """For the way back, where the guard connects to us: always the same one, with what `context` read last."""
+        if self._receiving is None:
+            self._receiving = server_context(self.directory, stem=STEM)
+        return self._receiving
 
     def check_title(self, calling: str) -> None:
         """Raises `UsageError` where the certificate is bound to another AE title than the device's."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from leadapron.guard.gateway.edge.back import Back
 from leadapron.guard.gateway.edge.contexts import Agreements
 from leadapron.guard.gateway.edge.conversation import Shared
 from leadapron.guard.gateway.edge.credentials import Credentials
@@ -87,7 +88,7 @@ async def edge(
             delivering = asyncio.create_task(_kept(sender.run, told))
             reporting = asyncio.create_task(_kept(_Report(queue, line, credentials, told, clock).run, told))
             try:
-                async with door.open() as server:
+                async with door.open() as server, _way_back(settings, credentials, told, record):
                     told(
                         f"listens on {settings.listen_host}:{server.port} for {settings.calling} at "
                         f"{', '.join(sorted(settings.sources))}, which calls {settings.called}"
@@ -102,6 +103,20 @@ async def edge(
                 for task in (delivering, reporting):
                     task.cancel()
                 await asyncio.gather(delivering, reporting, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _way_back(
+    settings: EdgeSettings, credentials: Credentials, told: Told, record: Record
+) -> AsyncIterator[None]:
+    """What the guard delivers goes on to the device, where that is wanted."""
+    if settings.receive is None or settings.device is None:
+        yield
+        return
+    tls = credentials.receiving()
+    async with Back(settings, settings.receive, settings.device, tls, told, record.stranger).open():
+        told(f"takes deliveries from the guard on {settings.receive}, for the device at {settings.device}")
+        yield
 
 
 async def _kept(work: Callable[[], Awaitable[None]], told: Told) -> None:

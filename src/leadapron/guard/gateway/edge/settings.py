@@ -17,7 +17,7 @@ from msgspec import Struct
 from leadapron.guard.gateway.edge.item import QueueLimits
 from leadapron.guard.identity.names import ae_title
 from leadapron.kernel.errors import UsageError
-from leadapron.kernel.hostport import parse_host_port
+from leadapron.kernel.hostport import HostPort, parse_host_port
 
 LISTEN: Final = "127.0.0.1:11112"
 GIB: Final = 1 << 30
@@ -31,6 +31,8 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, renam
     calling: str | None = None
     called: str | None = None
     to: str | None = None
+    receive: str | None = None
+    device: str | None = None
     server_name: str | None = None
     identity: str | None = None
     queue: str | None = None
@@ -39,7 +41,8 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, renam
 
 
 class EdgeSettings(Struct, frozen=True, kw_only=True):
-    """Checked. ``sources``: addresses that may connect, in the form that ``str(ip_address(…))`` has."""
+    """Checked. ``sources``: addresses that may connect, in the form that ``str(ip_address(…))`` has. ``receive`` and
+    ``device``: the way back, from where to where; both None where there is none."""
 
     listen_host: str
     listen_port: int
@@ -52,6 +55,8 @@ class EdgeSettings(Struct, frozen=True, kw_only=True):
     identity: Path
     queue: Path
     limits: QueueLimits
+    receive: HostPort | None = None
+    device: HostPort | None = None
 
 
 def table(section: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Table:
@@ -79,10 +84,14 @@ def check(given: Table) -> EdgeSettings:
         raise UsageError(f"{', '.join(missing)} {are} missing: an edge serves one device, and nobody by default")
     listen_host, listen_port = parse_host_port(given.listen or LISTEN, "--listen")
     host, port = parse_host_port(given.to or "", "--to")
+    sources = frozenset(_address("--from", text) for text in given.sources or ())
+    receive, device = _way_back(given, sources)
     return EdgeSettings(
-        listen_host=_listening(listen_host),
+        listen_host=_listening("--listen", listen_host),
         listen_port=listen_port,
-        sources=frozenset(_address("--from", text) for text in given.sources or ()),
+        sources=sources,
+        receive=receive,
+        device=device,
         calling=_title("--calling", given.calling or ""),
         called=_title("--called", given.called or ""),
         host=host,
@@ -112,11 +121,26 @@ def _address(option: str, text: str) -> str:
         raise UsageError(f"{option} takes addresses, each written out: 192.168.1.50 (no names, no networks)") from None
 
 
-def _listening(host: str) -> str:
-    address = _address("--listen", host)
+def _listening(option: str, host: str) -> str:
+    address = _address(option, host)
     if ip_address(address).is_unspecified:
-        raise UsageError("--listen needs one address of this machine, the one on the device's side, not all of them")
+        side = "the device" if option == "--listen" else "the guard"
+        raise UsageError(f"{option} needs one address of this machine, the one on {side}'s side, not all of them")
     return address
+
+
+def _way_back(given: Table, sources: frozenset[str]) -> tuple[HostPort | None, HostPort | None]:
+    if not given.receive and not given.device:
+        return None, None
+    if not given.receive or not given.device:
+        raise UsageError("--receive and --device belong together: where the guard delivers, and where that goes on to")
+    receive, device = parse_host_port(given.receive, "--receive"), parse_host_port(given.device, "--device")
+    address = _address("--device", device.host)
+    if address not in sources:
+        raise UsageError(
+            f"--device is {address}, and --from has only {', '.join(sorted(sources))}: deliveries go to it"
+        )
+    return HostPort(_listening("--receive", receive.host), receive.port), HostPort(address, device.port)
 
 
 def _title(option: str, text: str) -> str:
