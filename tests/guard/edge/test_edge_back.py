@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel as COMMITMENT  # type: ignore[attr-defined]
 
-from guard.edge.edging import CALLED, CALLING, HOST, Log, running, until
+from guard.edge.edging import CALLED, CALLING, HOST, Log, device, running, until
 from guard.edge.test_edge_guard import beside, enrolled, scu
 from guard.relaying import EVERYTHING, House, guard, table
 from leadapron.guard.gateway.edge.settings import EdgeSettings
@@ -122,18 +122,20 @@ async def test_a_commitment_is_told_on_another_association(tmp_path: Path, ortha
     reports: list[tuple[int, Dataset]] = []
     rules = table(CALLING, may=("store", "commit"), receive=f"{HOST}:{receive}")
     with (
-        scanner(port, reports) as device,
+        scanner(port, reports) as ct1,
         guard(house, (HOST, archive.port, archive.ae), rules, back=back) as front,
     ):
         settings = with_way_back(house, tmp_path, archive.ae, front.port, receive, port)
         async with running(settings, log):
             await scu(settings, "storescu", files=tuple(map(str, files)))
-            assert await asyncio.to_thread(asked, device, settings, "1.2.3.1", kept) == 0
+            assert await asyncio.to_thread(asked, ct1, settings, "1.2.3.1", kept) == 0
             await until(lambda: len(reports) == 1, "the device is told", 60)
             lost = [(kept[0][0], "1.2.3.4.5")]
-            assert await asyncio.to_thread(asked, device, settings, "1.2.3.2", [*kept, *lost]) == 0
+            assert await asyncio.to_thread(asked, ct1, settings, "1.2.3.2", [*kept, *lost]) == 0
             await until(lambda: len(reports) == 2, "the device is told again", 60)
-            await until(lambda: str(log).count("the device took 1 storage commitment report") == 2, "it stands in the log")
+            await until(
+                lambda: str(log).count("the device took 1 storage commitment report") == 2, "it stands in the log"
+            )
     (good, first), (bad, second) = reports
     assert (good, first.TransactionUID) == (1, "1.2.3.1")
     assert {str(one.ReferencedSOPInstanceUID) for one in first.ReferencedSOPSequence} == {uid for _, uid in kept}
@@ -148,17 +150,17 @@ async def test_images_are_moved_to_a_device_without_tls(tmp_path: Path, orthanc:
     one = pydicom.dcmread(files[0], stop_before_pixels=True)
     rules = table(CALLING, may=EVERYTHING, move_to=[CALLING], receive=f"{HOST}:{receive}")
     with (
-        start_storescp(tmp_path / "device", ae=CALLING) as device,
+        start_storescp(tmp_path / "device", ae=CALLING) as station,
         guard(house, (HOST, archive.port, archive.ae), rules, back=back) as front,
     ):
-        settings = with_way_back(house, tmp_path, archive.ae, front.port, receive, device.port)
+        settings = with_way_back(house, tmp_path, archive.ae, front.port, receive, station.port)
         async with running(settings, log) as edge:
             await scu(settings, "storescu", files=tuple(map(str, files)))
             await until(lambda: len(edge.queue) == 0, "all are delivered", 60)
             keys = ("-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={one.StudyInstanceUID}")
             await scu(settings, "movescu", "-S", "-aem", CALLING, *keys)
             await until(lambda: "the device took 4 data sets" in str(log), "it stands in the log")
-        assert len(list((device.home / "received").iterdir())) == len(files)
+        assert len(list((station.home / "received").iterdir())) == len(files)
 
 
 class Device(Service):
@@ -218,7 +220,7 @@ def delivering(settings: EdgeSettings, tls: ssl.SSLContext | None, calling: str 
 
 
 async def test_what_the_guard_delivers(tmp_path: Path) -> None:
-    house, log, device, port = enrolled(tmp_path), Log(), Device(), free_port()
+    house, log, ct1, port = enrolled(tmp_path), Log(), Device(), free_port()
     settings = with_way_back(house, tmp_path, CALLED, free_port(), free_port(), port)
     transaction = [(Tag.TransactionUID, "UI", "1.2")]
     async with running(settings, log):
@@ -226,7 +228,7 @@ async def test_what_the_guard_delivers(tmp_path: Path) -> None:
             async with delivering(settings, as_guard(house)):
                 pass
         assert f"the device does not take deliveries at {HOST}:{port}" in str(log)
-        async with listening_device(device, port), delivering(settings, as_guard(house)) as association:
+        async with listening_device(ct1, port), delivering(settings, as_guard(house)) as association:
             accepted = {context.abstract_syntax for context in association.contexts}
             assert accepted == {one.abstract_syntax for one in BACK[:3]}  # a device is not asked for its images
             assert await association.echo() == 0
@@ -236,13 +238,13 @@ async def test_what_the_guard_delivers(tmp_path: Path) -> None:
             reply = await association.n_action(uids.STORAGE_COMMITMENT_PUSH, "1.2", 1, transaction)
             assert reply.status == 0x0124  # it is the device that asks for commitment
         await until(lambda: "the device took" in str(log), "it stands in the log")
-    assert device.heard == ["echo", "store 900000", "report 1"]
-    assert device.called == [(CALLED, CALLING)]
+    assert ct1.heard == ["echo", "store 900000", "report 1"]
+    assert ct1.called == [(CALLED, CALLING)]
     assert "the device took 1 data set, 1 storage commitment report" in str(log)
 
 
 async def test_nobody_but_the_guard_comes_in(tmp_path: Path, certificates: Certificates) -> None:
-    house, log, device, port = enrolled(tmp_path), Log(), Device(), free_port()
+    house, log, ct1, port = enrolled(tmp_path), Log(), Device(), free_port()
     other = house.enrol("CT2")
     settings = with_way_back(house, tmp_path, CALLED, free_port(), free_port(), port)
     own = house.peers[CALLING]
@@ -256,16 +258,43 @@ async def test_nobody_but_the_guard_comes_in(tmp_path: Path, certificates: Certi
         (as_guard(house), CALLED, "EVIL"),
         (as_guard(house), CALLING, CALLED),
     ]
-    async with running(settings, log), listening_device(device, port):
+    async with running(settings, log), listening_device(ct1, port):
         for number, (tls, calling, called) in enumerate(strangers, 1):
             with pytest.raises((AssociationRejected, AssociationAborted, ConnectionLost, WireError)):
                 async with delivering(settings, tls, calling, called):
                     raise AssertionError("a stranger was let in")
             await until(lambda: str(log).count("turned away") == number, "it is told")  # noqa: B023
         assert str(log).count("on the way back") == len(strangers)
-        assert device.called == [] and device.heard == []
+        assert ct1.called == [] and ct1.heard == []
         async with delivering(settings, as_guard(house)) as association:
             assert await association.echo() == 0
+
+
+async def test_a_renewed_certificate_is_shown_there_too(tmp_path: Path) -> None:
+    house, log = enrolled(tmp_path), Log()
+    settings = with_way_back(house, tmp_path, CALLED, free_port(), free_port(), free_port())
+    certificate = house.peers[CALLING] / "peer.pem"
+    assert settings.receive is not None
+    async with running(settings, log):
+        assert await shown(house, settings.receive.port) == ssl.PEM_cert_to_DER_cert(first_of(certificate))
+        house.enrol(CALLING)
+        (house.peers[CALLING] / "peer.key").chmod(0o600)
+        async with device(settings, [ContextRequest(uids.VERIFICATION)]) as association:
+            assert await association.echo() == 0x0110  # the line is down, and was tried with what is there now
+        assert await shown(house, settings.receive.port) == ssl.PEM_cert_to_DER_cert(first_of(certificate))
+
+
+def first_of(chain: Path) -> str:
+    return chain.read_text().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n"
+
+
+async def shown(house: House, port: int) -> bytes | None:
+    _, writer = await asyncio.open_connection(HOST, port, ssl=as_guard(house), server_hostname=HOST)
+    try:
+        session = writer.get_extra_info("ssl_object")
+        return bytes(session.getpeercert(binary_form=True))
+    finally:
+        writer.transport.abort()
 
 
 async def test_without_a_way_back_nothing_listens_there(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ device is said to take them (``receive`` in its rules): here. That is a door mor
 to one visitor: the guard, with the certificate that says so. The certificates of other machines come from the same
 authority and are worth nothing here. What comes goes to one address and port, the device's, and to no other.
 
-Nothing is queued on this way: the archive hears of success when the device has said so, and of "for now" else. The relay
+Nothing is queued on this way: the archive hears of success when the device has said so, and "for now" else. The relay
 is the guard's own: what passes is judged command by command, and never held.
 """
 

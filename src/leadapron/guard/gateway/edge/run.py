@@ -147,6 +147,7 @@ class _Report:
             self._said = standing
 
     async def _certificate(self) -> None:
+        self._credentials.context()  # what was put there by hand serves the way back, too
         now = self._clock.now()
         renewed = await self._credentials.renew_if_due(now)
         if renewed is not None:
