@@ -15,7 +15,7 @@ ever added to; what stands today (exposures, cases, notices) is a row that chang
 from __future__ import annotations
 
 from leadapron.watch.track.tables.base import HEAD, metadata
-from leadapron.watch.track.tables.cases import cases, notices, refusals, steps, views
+from leadapron.watch.track.tables.cases import cases, mails, notices, refusals, steps, views
 from leadapron.watch.track.tables.exposures import campaigns, days, events, exposures, hints, lookups
 from leadapron.watch.track.tables.sightings import absences, scans, sightings
 
@@ -29,6 +29,7 @@ __all__ = [
     "exposures",
     "hints",
     "lookups",
+    "mails",
     "metadata",
     "notices",
     "refusals",

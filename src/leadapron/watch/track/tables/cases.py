@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -87,10 +88,12 @@ notices = Table(
     Column("not_before", String(20)),
     Column("claimed_at", String(20)),  # by a sender: from here on it may have left
     Column("claimed_by", Text),
+    Column("phase", String(8)),  # claimed; data: from just before the message itself is handed over
     Column("sent_at", String(20)),
     Column("message_id", String(255)),
     Column("tries", Integer, nullable=False),
     Column("answer", Text),  # what the receiving server said, in our words and its code
+    Column("told", Boolean, nullable=False),  # the case knows what became of it
     CheckConstraint(
         "state IN ('draft', 'approved', 'sending', 'sent', 'unsure', 'failed', 'bounced', 'dropped')",
         name="notice_state",
@@ -98,7 +101,18 @@ notices = Table(
     UniqueConstraint("message_id", name="notice_message"),
     Index("notices_by_case", "case_id"),
     Index("notices_by_state", "state", "not_before"),
-    Index("notices_by_domain", "domain", "sent_at"),
+    Index("notices_by_domain", "domain", "claimed_at"),
+)
+
+# Incoming mail that was read, so that it is read once; of its text nothing is kept.
+mails = Table(
+    "mails",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the Message-ID, hex
+    Column("at", String(20), nullable=False),
+    Column("fact", String(12), nullable=False),  # bounce, refusal, answer, other
+    Column("notice_id", BigInteger, ForeignKey("notices.id")),
+    CheckConstraint("fact IN ('bounce', 'refusal', 'answer', 'other')", name="mail_fact"),
 )
 
 # A filter and order of a console page that a person saved.

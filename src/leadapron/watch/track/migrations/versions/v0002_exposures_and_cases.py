@@ -190,10 +190,12 @@ def upgrade() -> None:
         sa.Column("not_before", sa.String(20)),
         sa.Column("claimed_at", sa.String(20)),
         sa.Column("claimed_by", sa.Text),
+        sa.Column("phase", sa.String(8)),
         sa.Column("sent_at", sa.String(20)),
         sa.Column("message_id", sa.String(255)),
         sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("answer", sa.Text),
+        sa.Column("told", sa.Boolean, nullable=False),
         sa.UniqueConstraint("message_id", name="notice_message"),
         sa.CheckConstraint(
             "state IN ('draft', 'approved', 'sending', 'sent', 'unsure', 'failed', 'bounced', 'dropped')",
@@ -201,8 +203,16 @@ def upgrade() -> None:
         ),
     )
     op.create_index("notices_by_case", "notices", ["case_id"])
-    op.create_index("notices_by_domain", "notices", ["domain", "sent_at"])
+    op.create_index("notices_by_domain", "notices", ["domain", "claimed_at"])
     op.create_index("notices_by_state", "notices", ["state", "not_before"])
+    op.create_table(
+        "mails",
+        sa.Column("digest", sa.String(64), primary_key=True),
+        sa.Column("at", sa.String(20), nullable=False),
+        sa.Column("fact", sa.String(12), nullable=False),
+        sa.Column("notice_id", sa.BigInteger, sa.ForeignKey("notices.id")),
+        sa.CheckConstraint("fact IN ('bounce', 'refusal', 'answer', 'other')", name="mail_fact"),
+    )
     op.create_table(
         "steps",
         sa.Column("id", key, primary_key=True),
@@ -220,6 +230,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "steps",
+        "mails",
         "notices",
         "hints",
         "events",

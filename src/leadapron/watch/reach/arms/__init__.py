@@ -1,0 +1,1 @@
+"""Which kind of notice gets more servers closed: arms drawn by lot, and the comparison between them."""
