@@ -120,14 +120,15 @@ def when(text: str | None) -> datetime:
 def note(place: Place, text: str, reason: str | None = None) -> None:
     """PS3.15 A.5.3.11, Security Configuration: who may come in was changed."""
     from leadapron.guard.audit.codes import Alert, Outcome
-    from leadapron.guard.audit.events import Participant, SecurityAlert
+    from leadapron.guard.audit.console import console_user
+    from leadapron.guard.audit.events import SecurityAlert
     from leadapron.guard.audit.trail import note as record
     from leadapron.kernel.seal import key_file
 
     event = SecurityAlert(
         kind=Alert.SECURITY_CONFIGURATION,
         text=text if reason is None else f"{text}: {reason}",
-        performers=(Participant(user=_who()),),
+        performers=(console_user(),),
         outcome=Outcome.SUCCESS,
     )
     record(place.home, key_file(place.home / "guard.key"), event)
@@ -187,14 +188,3 @@ def _reached(settings: Guard) -> tuple[str, int]:
         )
     _, port = where(settings.enrol)
     return where(str(HostPort(settings.names[0], port)))
-
-
-def _who() -> str:
-    import getpass
-    import socket
-
-    try:
-        login = getpass.getuser()
-    except (OSError, KeyError):
-        login = "console"
-    return f"{login}@{socket.gethostname()}"

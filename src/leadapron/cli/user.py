@@ -409,22 +409,16 @@ def _address(config: Path | None) -> str:
     from leadapron.kernel.errors import UsageError
 
     try:
-        settings = load_guard(config)
-        origins = () if settings.web is None else settings.origins()
+        origins = load_guard(config).origins()
     except UsageError:
         origins = ()
     return origins[0] if origins else "https://(the guard)"
 
 
 def _by() -> str:
-    import getpass
+    from leadapron.guard.audit.console import console_user
 
-    try:
-        return f"{getpass.getuser()} at the console"
-    except (OSError, KeyError):  # a container's user without a name
-        import os
-
-        return f"user {os.getuid()} at the console"
+    return console_user().user
 
 
 def _found(done: bool, otherwise: str) -> None:

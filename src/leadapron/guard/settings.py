@@ -102,11 +102,11 @@ class Guard(Struct, frozen=True, kw_only=True):
     peer: tuple[PeerRules, ...] = ()
 
     def origins(self) -> tuple[str, ...]:
-        """How browsers may call the guard, the public address first: ``https://host:port``. Needs `web`."""
-        assert self.web is not None
-        port = parse_host_port(self.web.listen, "[guard.web] listen", any_port=True).port
+        """How browsers may call the guard, the public address first: ``https://host:port``."""
+        web = self.web or Web()
+        port = parse_host_port(web.listen, "[guard.web] listen", any_port=True).port
         own = tuple(f"https://{HostPort(name, port)}" for name in self.names)
-        return own if self.web.public is None else (self.web.public, *own)
+        return own if web.public is None else (web.public, *own)
 
 
 class _File(Settings, frozen=True, kw_only=True):

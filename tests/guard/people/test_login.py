@@ -237,9 +237,9 @@ def test_events_of_the_command_line_reach_the_trail_later(house: House) -> None:
     assert not house.events
     house.people.sweep()
     house.people.sweep()
-    assert [(event.kind, event.person, event.reason) for event in house.events] == [
-        (Kind.ACCOUNT, "Curie", "added, by console:root"),
-        (Kind.ACCOUNT, "Curie", "disabled, by console:root"),
+    assert [(event.kind, event.person, event.reason, event.by) for event in house.events] == [
+        (Kind.ACCOUNT, "Curie", "added", "console:root"),
+        (Kind.ACCOUNT, "Curie", "disabled", "console:root"),
     ]
 
 

@@ -6,10 +6,7 @@ read. Looking takes no lock and may go on while the guard writes.
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import os
-import socket
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +18,7 @@ from msgspec import Struct
 
 from leadapron.guard.audit import entry
 from leadapron.guard.audit.chain import Chain
+from leadapron.guard.audit.console import console_user
 from leadapron.guard.audit.entry import Entry
 from leadapron.guard.audit.events import AuditLogUsed, Participant
 from leadapron.guard.audit.place import Place
@@ -76,7 +74,7 @@ class Look:
 
     def leave_record(self, doing: str) -> None:
         """Record that the trail is read, and by whom, durably. Raises `AuditFailed`."""
-        reader, process = whoever(), Participant(f"leadapron audit {doing} [{os.getpid()}]")
+        reader, process = console_user(), Participant(f"leadapron audit {doing} [{os.getpid()}]")
         note(self.home, self.key, AuditLogUsed(reader=reader, process=process, uri=self.place.home.as_uri()))
 
     def entries(self, wanted: Wanted) -> Iterator[Pair]:
@@ -107,13 +105,3 @@ class Look:
                         yield pair
             if not records:
                 time.sleep(POLL_S)
-
-
-def whoever() -> Participant:
-    """The person at this command: login@host (A.5.2.1), through sudo too."""
-    name = os.environ.get("SUDO_USER", "")
-    if not name:
-        with contextlib.suppress(Exception):  # no entry for this uid: getpass raises what it likes
-            name = getpass.getuser()
-    host = socket.gethostname()
-    return Participant(f"{name or os.getuid()}@{host}", None, host)

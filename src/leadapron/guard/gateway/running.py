@@ -21,6 +21,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from leadapron.guard.audit.codes import Alert, Outcome
+from leadapron.guard.audit.console import console_user
 from leadapron.guard.audit.events import (
     ApplicationActivity,
     BulkAlarm,
@@ -206,7 +207,7 @@ async def run_guard(
         caps = partial(_caps, running.rules, bounds)
         meter = running.meter = Meter(caps, clock=clock, baseline=baseline)
         stack.callback(_save, meter, home / BASELINE)
-        trail.record(ApplicationActivity(started=True))
+        trail.record(ApplicationActivity(started=True, launcher=console_user()))
         stack.callback(_stopped, trail)
         running.refusals = Refusals(trail.record, clock)
         stack.callback(_summed, running.refusals)

@@ -15,6 +15,7 @@ import tomlkit
 from msgspec import Struct
 from tomlkit.exceptions import ParseError
 
+from leadapron.guard.audit.console import console_user
 from leadapron.guard.identity.authority import PEM_FILE, Authority
 from leadapron.guard.identity.people import People
 from leadapron.guard.identity.renewal import install_server
@@ -78,7 +79,7 @@ def set_up(plan: Plan, config: Path) -> Made:
         authority = Authority.create(home, f"Lead Apron guard of {plan.names[0]}")
         install_server(home, authority, plan.names)
         with People(home) as people:
-            secret = people.manage.setup_secret(EVERYTHING, "init")
+            secret = people.manage.setup_secret(EVERYTHING, console_user().user)
     except BaseException:
         _take_back(config, before)
         raise

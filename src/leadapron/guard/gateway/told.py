@@ -35,11 +35,12 @@ def of_people(event: PeopleEvent) -> AuditEvent:
         return EmergencyOverride(person=person, started=started, text=event.reason or event.how, when=event.when)
     kind = Alert.USER_ATTRIBUTES_CHANGED if event.kind is Kind.ACCOUNT else Alert.RESTRICTED_FUNCTION
     text = f"{event.how}: {event.reason}" if event.reason else event.how
+    about = person if event.person or not event.by else None  # None: the guard itself, as with an envelope's code
     return SecurityAlert(
         kind=kind,
         text=text,
-        subject=person,
-        performers=(person,),
+        subject=about,
+        performers=(Participant(event.by),) if event.by else (person,),
         outcome=Outcome.SERIOUS if event.alert or not event.success else Outcome.SUCCESS,
         when=event.when,
     )

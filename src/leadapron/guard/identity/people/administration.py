@@ -179,14 +179,14 @@ class Administration:
     def arm(self, permissions: Iterable[str], by: str, *, label: str, hours: int = 4, days: int = 366) -> str:
         """An emergency code for the envelope, shown this once. Raises `UsageError`."""
         code = self._emergencies.arm(permissions, by, label=label, hours=hours, days=days)
-        self._outbox.tell(Kind.EMERGENCY, by, "", True, "console", f"code armed: {label}")
+        self._tell("", by, f"emergency code armed: {label}")
         return code
 
     def disarm(self, number: int, by: str) -> bool:
         """False where there is none of that number that is armed."""
         found = self._emergencies.disarm(number)
         if found is not None:
-            self._outbox.tell(Kind.EMERGENCY, by, "", True, "console", f"code disarmed: {found.label}")
+            self._tell("", by, f"emergency code disarmed: {found.label}")
         return found is not None
 
     def envelopes(self) -> list[Envelope]:
@@ -199,4 +199,4 @@ class Administration:
         return self._hasher.hash(password)
 
     def _tell(self, name: str, by: str, what: str) -> None:
-        self._outbox.tell(Kind.ACCOUNT, name, "", True, "console", f"{what}, by {by}")
+        self._outbox.tell(Kind.ACCOUNT, name, "", True, "console", what, by=by)

@@ -116,7 +116,8 @@ class Kind(StrEnum):
 
 class Event(Struct, frozen=True, kw_only=True):
     """One thing that happened. ``person``: the name as it was given, shortened and without control characters;
-    ``source``: the address it came from, empty for this machine's console; ``alert``: somebody should look now."""
+    ``source``: the address it came from, empty for this machine's console; ``alert``: somebody should look now; ``by``:
+    who did it, where that is not the person whom it is about."""
 
     kind: Kind
     person: str
@@ -126,6 +127,7 @@ class Event(Struct, frozen=True, kw_only=True):
     when: datetime
     reason: str = ""
     alert: bool = False
+    by: str = ""
 
 
 OnEvent = Callable[[Event], None]

@@ -24,7 +24,16 @@ class Outbox:
         self._on_event = on_event
 
     def tell(
-        self, kind: Kind, person: str, source: str, success: bool, how: str, reason: str = "", *, alert: bool = False
+        self,
+        kind: Kind,
+        person: str,
+        source: str,
+        success: bool,
+        how: str,
+        reason: str = "",
+        *,
+        alert: bool = False,
+        by: str = "",
     ) -> None:
         event = Event(
             kind=kind,
@@ -35,6 +44,7 @@ class Outbox:
             when=self._store.clock.now(),
             reason=shown(reason, LONGEST_TEXT),
             alert=alert,
+            by=shown(by),
         )
         if self._on_event is not None:
             self._on_event(event)
