@@ -26,15 +26,20 @@ cases = Table(
     Column("state", String(12), nullable=False),
     Column("opened_at", String(20), nullable=False),
     Column("changed_at", String(20), nullable=False),
-    Column("due_at", String(20)),  # when a rule looks at it again
+    Column("due_at", String(20)),  # when a rule does something about it
+    Column("due", String(12)),  # what: first, reminder, raise, escalation, thanks, close
     Column("level", Integer, nullable=False),  # how far it was escalated: 0 owner, then operator, CERT, regulator
     Column("reminders", Integer, nullable=False),  # at this level
     Column("owner", Text),  # JSON: who a person confirmed as the owner, and how to reach them
+    Column("mailbox", String(320)),  # the owner's, as refusals and other cases are compared with it
     Column("language", String(5)),
     Column("arms", Text, nullable=False),  # JSON object: factor → arm that was drawn
     Column("hold", Text),  # why nothing is sent: do-not-contact, a person's wish
+    Column("event_id", BigInteger, nullable=False),  # the last event of its exposure that it knows, 0: none
     UniqueConstraint("exposure_id", name="case_exposure"),
     Index("cases_by_state", "state", "due_at"),
+    Index("cases_by_due", "due_at"),
+    Index("cases_by_mailbox", "mailbox"),
 )
 
 steps = Table(
@@ -48,6 +53,7 @@ steps = Table(
     Column("before", String(12)),  # state
     Column("after", String(12)),
     Column("text", Text, nullable=False),  # '' or what was said of it
+    Column("notice_id", BigInteger, ForeignKey("notices.id")),  # that it is about
     Index("steps_by_case", "case_id"),
 )
 

@@ -126,14 +126,19 @@ def upgrade() -> None:
         sa.Column("opened_at", sa.String(20), nullable=False),
         sa.Column("changed_at", sa.String(20), nullable=False),
         sa.Column("due_at", sa.String(20)),
+        sa.Column("due", sa.String(12)),
         sa.Column("level", sa.Integer, nullable=False),
         sa.Column("reminders", sa.Integer, nullable=False),
         sa.Column("owner", sa.Text),
+        sa.Column("mailbox", sa.String(320)),
         sa.Column("language", sa.String(5)),
         sa.Column("arms", sa.Text, nullable=False),
         sa.Column("hold", sa.Text),
+        sa.Column("event_id", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("exposure_id", name="case_exposure"),
     )
+    op.create_index("cases_by_due", "cases", ["due_at"])
+    op.create_index("cases_by_mailbox", "cases", ["mailbox"])
     op.create_index("cases_by_state", "cases", ["state", "due_at"])
     op.create_table(
         "events",
@@ -223,6 +228,7 @@ def upgrade() -> None:
         sa.Column("before", sa.String(12)),
         sa.Column("after", sa.String(12)),
         sa.Column("text", sa.Text, nullable=False),
+        sa.Column("notice_id", sa.BigInteger, sa.ForeignKey("notices.id")),
     )
     op.create_index("steps_by_case", "steps", ["case_id"])
 

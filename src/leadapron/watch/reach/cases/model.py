@@ -1,0 +1,186 @@
+"""A case, its steps, and the table that says which step leads where.
+
+A case is what people and rules do about one exposure. Its state is a row that changes; every change leaves a step that
+is only ever added: when, who, from which state to which, what was said of it. The table below is the whole of the
+behaviour, and `after` the only way from one state to another.
+
+Two sorts of steps:
+
+- *Decisions* (confirm, escalate, close …) are a person's or a rule's. They are allowed in some states, to some; where they
+  aren't, nothing happens and whoever asked is told so.
+- *Facts* (a notice went out, a mail came back, a scan proved it closed) happened whether they suit the case or not. They
+  have a row for every state: a fact is never refused, at worst it changes nothing but the history.
+
+What a rule may do is less than what a person may: it never says who the owner is, never closes what wasn't proved
+closed, and takes a case up to the regulator only where the configuration allows it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, get_args
+
+from msgspec import Struct
+
+from leadapron.kernel.errors import UsageError
+from leadapron.kernel.hostport import HostPort
+
+State = Literal["new", "confirmed", "notified", "acknowledged", "escalated", "fixed", "closed", "reopened"]
+Actor = Literal["person", "rule", "scan", "mail"]
+Kind = Literal[
+    "opened", "confirmed", "acknowledged", "escalated", "closed", "held", "released", "refused", "note", "drafted",
+    "sent", "bounced", "answered", "fixed", "reopened", "moved", "guessed", "grew", "shrank",
+]  # fmt: skip
+Due = Literal["first", "reminder", "raise", "escalation", "thanks", "close"]
+"""What a rule does with a case when its time has come: draft the notice of that purpose, take the case one level
+up, or close it."""
+
+STATES: Final[tuple[State, ...]] = get_args(State)
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ACTORS: Final[tuple[Actor, ...]] = get_args(Actor)
+LEVELS: Final = ("owner", "operator", "cert", "regulator")
+"""Whom a case is taken to: the column ``level`` is the place in this list."""
+
+OPEN: Final[frozenset[State]] = frozenset({"new", "confirmed", "notified", "acknowledged", "escalated", "reopened"})
+"""States in which something is left to do for us or the owner."""
+
+_ANY: Final[frozenset[State]] = frozenset(STATES)
+
+
+class Rule(NamedTuple):
+    """A line of the table: in these states, at the hands of these, a step of ``kind`` leads to ``to`` (None: nowhere)."""
+
+    kind: Kind
+    actors: frozenset[Actor]
+    states: frozenset[State]
+    to: State | None
+
+
+def _rule(kind: Kind, actors: str, states: str | frozenset[State], to: State | None = None) -> Rule:
+    return Rule(
+        kind,
+        frozenset(actor for actor in ACTORS if actor in actors.split()),
+        states if isinstance(states, frozenset) else frozenset(state for state in STATES if state in states.split()),
+        to,
+    )
+
+
+TABLE: Final[tuple[Rule, ...]] = (
+    # decisions
+    _rule("confirmed", "person", OPEN, "confirmed"),  # who the owner is; again where it was another
+    _rule("acknowledged", "person", "confirmed notified acknowledged escalated reopened", "acknowledged"),
+    _rule("escalated", "person", OPEN, "escalated"),  # also at once, where no owner can be found
+    _rule("escalated", "rule", "notified acknowledged escalated", "escalated"),
+    _rule("closed", "person", _ANY - {"closed"}, "closed"),
+    _rule("closed", "rule", "fixed", "closed"),
+    _rule("held", "person", _ANY),
+    _rule("released", "person", _ANY),
+    _rule("drafted", "rule person", _ANY),
+    _rule("note", "person rule scan mail", _ANY),
+    # facts
+    _rule("refused", "person rule mail", _ANY),  # somebody is not to be written to; the case is held for ever
+    _rule("sent", "person rule mail", "confirmed", "notified"),
+    _rule("sent", "person rule mail", _ANY - {"confirmed"}),
+    _rule("bounced", "person rule mail", "notified", "confirmed"),  # nobody has read it: another mailbox is needed
+    _rule("bounced", "person rule mail", _ANY - {"notified"}),
+    _rule("answered", "person rule mail", "notified escalated", "acknowledged"),
+    _rule("answered", "person rule mail", _ANY - {"notified", "escalated"}),
+    _rule("fixed", "scan", OPEN, "fixed"),  # proved closed
+    _rule("fixed", "scan", _ANY - OPEN),
+    _rule("reopened", "scan", "fixed closed", "reopened"),
+    _rule("reopened", "scan", _ANY - {"fixed", "closed"}),
+    _rule("moved", "scan", "fixed closed", "reopened"),  # the same server stands open at another address
+    _rule("moved", "scan", _ANY - {"fixed", "closed"}),
+    # Perhaps the same server: the owner of another address is for a person to confirm before anything is written.
+    _rule("guessed", "scan", _ANY - {"new"}, "reopened"),
+    _rule("guessed", "scan", "new"),
+    _rule("grew", "scan", _ANY),
+    _rule("shrank", "scan", _ANY),
+)
+
+_CELLS: Final[dict[tuple[State, Kind, Actor], State]] = {
+    (state, rule.kind, actor): rule.to or state for rule in TABLE for state in rule.states for actor in rule.actors
+}
+
+
+class NotAllowed(UsageError):
+    """The table has no such step from this state, or not for whoever asked."""
+
+
+def actor(by: str) -> Actor:
+    """Whose hands ``by`` means: ``rule``, ``scan`` and ``mail`` are ours, anything else is a person's name."""
+    return by if by in ("rule", "scan", "mail") else "person"  # type: ignore[return-value]
+
+
+def after(state: State, kind: Kind, by: Actor) -> State:
+    """The state that a step leads to. Raises `NotAllowed` with what may be done instead."""
+    found = _CELLS.get((state, kind, by))
+    if found is None:
+        may = [other for other in ("confirmed", "acknowledged", "escalated", "closed") if (state, other, by) in _CELLS]
+        raise NotAllowed(
+            f"a case that is {state} can't become {kind} by a {by}; "
+            + (f"it can become {', '.join(may)}" if may else "it stays as it is until something happens")
+        )
+    return found
+
+
+class Owner(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who a person confirmed as the owner, and how to reach them: text as a person entered or confirmed it.
+
+    ``person``: whom to address; ``language``: of notices (ISO 639-1), None for the country's; ``country``: ISO 3166-1.
+    """
+
+    organisation: str
+    mailbox: str | None = None
+    postal: str | None = None
+    person: str | None = None
+    language: str | None = None
+    country: str | None = None
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """A row of ``cases``, and what it is about. Times are ISO 8601 UTC.
+
+    ``due``: what a rule does at ``due_at``; None: nothing, it is a person's turn or the owner's. ``level``: the place in
+    `LEVELS`; ``reminders``: sent at that level; ``hold``: why nothing is written; ``event_id``: the last event of its
+    exposure that is in its history. From ``address`` on: the exposure as it stands.
+    """
+
+    id: int
+    exposure_id: int
+    state: State
+    opened_at: str
+    changed_at: str
+    due_at: str | None
+    due: Due | None
+    level: int
+    reminders: int
+    owner: Owner | None
+    mailbox: str | None
+    language: str | None
+    arms: dict[str, str]
+    hold: str | None
+    event_id: int
+    address: str
+    port: int
+    country: str | None
+    product: str | None
+    studies: int | None
+    is_open: bool
+
+    @property
+    def endpoint(self) -> str:
+        return str(HostPort(self.address, self.port))
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """A row of ``steps``: one thing that happened to a case. ``by``: a person's name, ``rule``, ``scan`` or ``mail``."""
+
+    id: int
+    case_id: int
+    at: str
+    by: str
+    kind: Kind
+    before: State | None
+    after: State
+    text: str
+    notice_id: int | None
