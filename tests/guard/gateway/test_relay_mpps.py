@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom import AE
+from pynetdicom.dsutils import encode
 
 from guard.department import MPPS, NAME, STEP, STUDY, SYNTAXES, Verification, completed, created, department
 from guard.relaying import House, Running, guard, table
 from leadapron.guard.audit.codes import Outcome
 from leadapron.guard.audit.events import NodeAuthenticationFailed, ProcedureRecorded, SecurityAlert
+from leadapron.guard.gateway.dimse.identifiers import study_of_step
 from leadapron.guard.policy.decide import parse_policy
+from leadapron.wire import uids
 from peers.loading import steady
 from peers.process import HOST, wait_until
 
@@ -123,6 +129,24 @@ def test_a_step_that_is_not_answered_is_told(house: House) -> None:
         (told,) = running.wait_told(ProcedureRecorded)
     assert (told.action, told.outcome) == ("U", Outcome.MINOR)
     assert told.reason.startswith("it was not answered")
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=["explicit", "implicit"])
+@given(st.data())
+def test_the_study_is_read_off_the_first_octets_or_not_at_all(syntax: str, data: st.DataObject) -> None:
+    step = created()
+    if data.draw(st.booleans(), "a description that stands before the sequence"):
+        step.PerformedProcedureStepDescription = "X" * data.draw(st.integers(1, 64))
+    octets = encode(step, UID(syntax).is_implicit_VR, True)
+    assert octets is not None and study_of_step(octets, syntax) == STUDY
+    head = octets[: data.draw(st.integers(0, len(octets)), "cut")]
+    assert study_of_step(head, syntax) in (None, STUDY)
+    at = data.draw(st.integers(0, len(octets) - 1), "changed")
+    changed = octets[:at] + bytes([data.draw(st.integers(0, 255))]) + octets[at + 1 :]
+    found = study_of_step(changed, syntax)
+    assert found is None or (0 < len(found) <= 64 and set(found) <= set("0123456789."))
+    for other in (uids.DEFLATED_LE, uids.JPEG_BASELINE):
+        study_of_step(octets, other)
 
 
 def test_what_is_no_identifier_is_passed_on_and_told_without_a_study(house: House, tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def _uid(raw: bytes | None) -> str | None:
 def study_of_step(head: bytes, transfer_syntax: str) -> str | None:
     """StudyInstanceUID out of the first octets of a procedure step that is created (PS3.4 Table F.7.2-1): it stands in
     the first item of the Scheduled Step Attributes Sequence. None if that is not whole in there, or is no UID."""
-    reader = ElementReader(transfer_syntax, stop=Tag.ScheduledStepAttributesSequence + 1, limits=_LIMITS)
     try:
+        reader = ElementReader(transfer_syntax, stop=Tag.ScheduledStepAttributesSequence + 1, limits=_LIMITS)
         found = next((one for one in reader.feed(head) if one.tag == Tag.ScheduledStepAttributesSequence), None)
-    except ProtocolError:
+    except (ProtocolError, ValueError):
         return None
     item = found.items[0] if found is not None and found.items else ()
     return _uid(next((one.value for one in item if one.tag == Tag.StudyInstanceUID), None))
