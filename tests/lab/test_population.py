@@ -29,7 +29,7 @@ def write(
 
 
 def test_what_comes_with_the_package() -> None:
-    assert set(shipped()) == {"bench-verify", "clinic-street", "hard-cases", "ten-thousand-others"}
+    assert set(shipped()) == {"autumn-2019", "bench-verify", "clinic-street", "hard-cases", "ten-thousand-others"}
     assert all(shipped().values())
     sizes = {name: len(list(residents(load(name)))) for name in shipped()}
     assert sizes["bench-verify"] == sizes["ten-thousand-others"] == 10_000

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from leadapron.lab.neighbourhood import Neighbourhood
+    from leadapron.lab.population import Population
     from leadapron.lab.truth import EndpointTruth
 
 _SHOWN: Final = 60  # endpoints that are listed one by one; more are summed up by persona
@@ -32,8 +33,29 @@ _SCANNED: Final = frozenset((104, 11112, 4242, 2761, 2762, 80, 443, 8042, 8043, 
     metavar="FILE",
     help="Write what is true about each endpoint as JSON, at the start and, with what it has seen, at the end.",
 )
+@click.option("--wave", type=click.IntRange(1, 2), help="Of autumn-2019: September, or sixty days later. [default: 1]")
+@click.option(
+    "--scale",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="PART",
+    help="Of autumn-2019: what part of the studies each archive holds, 0.001 for a quick look. [default: 1]",
+)
+@click.option(
+    "--countries",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.mmdb",
+    help="Of autumn-2019: write which network is in which country, as a MaxMind DB file for the section [lookups].",
+)
 @click.option("--latency", type=click.FloatRange(0, 10_000), default=0.0, metavar="MS", help="Delay each answer.")
-def command(population: str, listing: bool, truth: Path | None, latency: float) -> None:
+def command(
+    population: str,
+    listing: bool,
+    truth: Path | None,
+    wave: int | None,
+    scale: float | None,
+    countries: Path | None,
+    latency: float,
+) -> None:
     """Start simulated imaging servers on loopback, to practise on: open archives, guarded ones, decoys and worse.
 
     POPULATION is the name of a shipped one (default: clinic-street), FILE.toml one of your own. Nothing but addresses
@@ -43,12 +65,27 @@ def command(population: str, listing: bool, truth: Path | None, latency: float) 
         for line in _everything():
             click.echo(line)
         return
+    from leadapron.lab.population import load
     from leadapron.wire.aio.loop import run
 
-    run(_live(population, truth, latency))
+    chosen = load(population, wave, scale)
+    if countries is not None:
+        _write_countries(countries, population)
+    run(_live(chosen, truth, latency))
 
 
-async def _live(population: str, truth: Path | None, latency: float) -> None:
+def _write_countries(path: Path, population: str) -> None:
+    from leadapron.kernel.errors import UsageError
+    from leadapron.kernel.files import write_whole
+    from leadapron.lab.history.autumn import NAME, places
+    from leadapron.lab.history.mmdb import mmdb
+
+    if population != NAME:
+        raise UsageError(f"--countries is for {NAME}: nothing is known of where the servers of {population} are")
+    write_whole(path, mmdb(places(), "Lead-Apron-Lab-Country-ASN"))
+
+
+async def _live(population: Population, truth: Path | None, latency: float) -> None:
     import asyncio
     import signal
 

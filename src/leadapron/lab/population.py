@@ -36,6 +36,8 @@ from leadapron.lab.server.profile import OPTIONS, Answers, Door
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 """0: any free one."""
 
+MADE = {"autumn-2019": "a census: 2,300 servers in 52 countries, 590 of them open; --wave 2 is sixty days later"}
+"""Populations that are made and not listed, with their summaries: `lab.history` knows how."""
 COMMON_OPTIONS = frozenset(("latency_ms",))
 
 
@@ -109,12 +111,21 @@ def shipped() -> dict[str, str]:
         if entry.name.endswith(".toml"):
             population = _decode(entry.read_bytes(), entry.name)
             found[population.name] = population.summary
-    return found
+    return found | MADE
 
 
-def load(name_or_path: str | Path) -> Population:
-    """A shipped population by name, or one from a file. Raises UsageError that says what is wrong with it."""
+def load(name_or_path: str | Path, wave: int | None = None, scale: float | None = None) -> Population:
+    """A shipped population by name, or one from a file. ``wave`` and ``scale`` are for a census that is made.
+
+    Raises UsageError that says what is wrong with it.
+    """
     text = str(name_or_path)
+    if text in MADE:
+        from leadapron.lab.history.autumn import population
+
+        return population(1 if wave is None else wave, 1.0 if scale is None else scale)
+    if wave is not None or scale is not None:
+        raise UsageError(f"--wave and --scale are for {', '.join(MADE)}; {text} is as it is")
     if not text.endswith(".toml"):
         entry = resources.files("leadapron.lab.populations") / f"{text}.toml"
         if not entry.is_file():

@@ -85,6 +85,7 @@ PERSONAS = (
         completable=True,
         product="DCMTK",
         transport="tls",
+        options={"certificate": ""},
     ),
     Persona(
         name="tls-titles",

@@ -6,6 +6,7 @@ made when first needed by an authority of the lab's own: nothing secret is shipp
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import tempfile
 from collections.abc import Callable
@@ -116,7 +117,8 @@ def over_tls(
     """
 
     def talk(station: Station) -> Conversation:
-        return TlsTalk(server_context(client_certificate), inner(station), alerts)
+        context = server_context(client_certificate, str(station.options.get("certificate", "")))
+        return TlsTalk(context, inner(station), alerts)
 
     return talk
 
@@ -178,18 +180,51 @@ class Authority:
         return path
 
 
+def _lasting(name: str) -> bytes:
+    """A self-signed certificate for ``name`` and its key, PEM: by Ed25519, whose signatures depend on nothing else
+    (RFC 8032), so that a server keeps its certificate from one run of the lab to another."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+    from cryptography.x509.oid import NameOID
+
+    seed = hashlib.sha256(name.encode()).digest()
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(int.from_bytes(seed[:8], "big") | 1)
+        .not_valid_before(datetime(2019, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2049, 1, 1, tzinfo=UTC))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, None)
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
 @lru_cache(1)
 def authority() -> Authority:
     """The lab's own, made when it is first needed."""
     return Authority()
 
 
-@lru_cache(2)
-def server_context(client_certificate: bool) -> ssl.SSLContext:
-    """What TLS personas present; TLS 1.2 at least."""
+@lru_cache(64)
+def server_context(client_certificate: bool, name: str = "") -> ssl.SSLContext:
+    """What TLS personas present; TLS 1.2 at least. ``name``: a certificate that is the same whenever it is made."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(authority().server)
+    if name:
+        with tempfile.NamedTemporaryFile(prefix="leadapron-lab-") as file:
+            file.write(_lasting(name))
+            file.flush()
+            context.load_cert_chain(file.name)
+    else:
+        context.load_cert_chain(authority().server)
     if client_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(authority().certificate)
