@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 60  # endpoints that are listed one by one; more are summed up by persona
 _NETWORKS: Final = 4
+_MANY: Final = 32  # networks of /24 among which a list of addresses is better than a block
 _SCANNED: Final = frozenset((104, 11112, 4242, 2761, 2762, 80, 443, 8042, 8043, 8080, 8443))
 """Ports that ``leadapron scan`` tries without being told to."""
 
@@ -32,6 +33,12 @@ _SCANNED: Final = frozenset((104, 11112, 4242, 2761, 2762, 80, 443, 8042, 8043, 
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Write what is true about each endpoint as JSON, at the start and, with what it has seen, at the end.",
+)
+@click.option(
+    "--targets",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the addresses that live here, one a line, as 'leadapron scan --from FILE' reads them.",
 )
 @click.option("--wave", type=click.IntRange(1, 2), help="Of autumn-2019: September, or sixty days later. [default: 1]")
 @click.option(
@@ -51,6 +58,7 @@ def command(
     population: str,
     listing: bool,
     truth: Path | None,
+    targets: Path | None,
     wave: int | None,
     scale: float | None,
     countries: Path | None,
@@ -71,7 +79,7 @@ def command(
     chosen = load(population, wave, scale)
     if countries is not None:
         _write_countries(countries, population)
-    run(_live(chosen, truth, latency))
+    run(_live(chosen, truth, targets, latency))
 
 
 def _write_countries(path: Path, population: str) -> None:
@@ -85,7 +93,7 @@ def _write_countries(path: Path, population: str) -> None:
     write_whole(path, mmdb(places(), "Lead-Apron-Lab-Country-ASN"))
 
 
-async def _live(population: Population, truth: Path | None, latency: float) -> None:
+async def _live(population: Population, truth: Path | None, targets: Path | None, latency: float) -> None:
     import asyncio
     import signal
 
@@ -98,7 +106,9 @@ async def _live(population: Population, truth: Path | None, latency: float) -> N
     async with Neighbourhood(population, latency_ms=latency) as neighbourhood:
         if truth is not None:
             _write(truth, neighbourhood.truth)
-        for line in _table(neighbourhood):
+        if targets is not None:
+            _write_targets(targets, neighbourhood.truth)
+        for line in _table(neighbourhood, targets):
             click.echo(line)
         click.echo("Ctrl-C ends it.", err=True)
         await stop.wait()
@@ -118,7 +128,13 @@ def _write(path: Path, truth: list[EndpointTruth]) -> None:
         raise Failure(f"cannot write {path}: {error.strerror}") from None
 
 
-def _table(neighbourhood: Neighbourhood) -> Iterator[str]:
+def _write_targets(path: Path, truth: list[EndpointTruth]) -> None:
+    from leadapron.kernel.files import write_whole
+
+    write_whole(path, "".join(f"{address}\n" for address in dict.fromkeys(one.address for one in truth)).encode())
+
+
+def _table(neighbourhood: Neighbourhood, targets: Path | None) -> Iterator[str]:
     truth = neighbourhood.truth
     if len(truth) <= _SHOWN:
         yield f"{'endpoint':<22} {'persona':<20} {'studies':>9}  note"
@@ -137,18 +153,22 @@ def _table(neighbourhood: Neighbourhood) -> Iterator[str]:
             yield f"{count:>9,} {persona:<24} {studies:>12}  {first[persona].address}:{first[persona].port}"
     yield ""
     yield f"{neighbourhood.population.name}: {len(truth):,} endpoints are up. Scan them from another terminal:"
-    yield "  " + " ".join(scan_command(truth))
+    if targets is None and len({one.address.rpartition(".")[0] for one in truth}) > _MANY:
+        yield "  (they are far apart: --targets FILE writes a list of them, which is scanned sooner)"
+    yield "  " + " ".join(scan_command(truth, targets))
 
 
-def scan_command(truth: list[EndpointTruth]) -> list[str]:
-    """The command that finds all of them."""
+def scan_command(truth: list[EndpointTruth], targets: Path | None = None) -> list[str]:
+    """The command that finds all of them; by a file with their addresses, if there is one."""
     from ipaddress import IPv4Network, ip_network
 
+    ports = sorted({one.port for one in truth} - _SCANNED)
+    options = ["--port", ",".join(str(port) for port in sorted({one.port for one in truth}))] if ports else []
+    if targets is not None:
+        return ["leadapron", "scan", "--from", str(targets), *options]
     networks = sorted({ip_network(f"{one.address}/24", strict=False) for one in truth if ":" not in one.address})
     while len(networks) > _NETWORKS:
         networks = sorted({network.supernet() for network in networks if isinstance(network, IPv4Network)})
-    ports = sorted({one.port for one in truth} - _SCANNED)
-    options = ["--port", ",".join(str(port) for port in sorted({one.port for one in truth}))] if ports else []
     return ["leadapron", "scan", *map(str, networks), *options]
 
 
