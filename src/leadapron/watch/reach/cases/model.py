@@ -6,10 +6,10 @@ behaviour, and `after` the only way from one state to another.
 
 Two sorts of steps:
 
-- *Decisions* (confirm, escalate, close …) are a person's or a rule's. They are allowed in some states, to some; where they
-  aren't, nothing happens and whoever asked is told so.
-- *Facts* (a notice went out, a mail came back, a scan proved it closed) happened whether they suit the case or not. They
-  have a row for every state: a fact is never refused, at worst it changes nothing but the history.
+- *Decisions* (confirm, escalate, close …) are a person's or a rule's. They are allowed in some states, to some; where
+  they aren't, nothing happens and whoever asked is told so.
+- *Facts* (a notice went out, a mail came back, a scan proved it closed) happened whether they suit the case or not.
+  They have a row for every state: a fact is never refused, at worst it changes nothing but the history.
 
 What a rule may do is less than what a person may: it never says who the owner is, never closes what wasn't proved
 closed, and takes a case up to the regulator only where the configuration allows it.
@@ -46,8 +46,8 @@ OPEN: Final[frozenset[State]] = frozenset({"new", "confirmed", "notified", "ackn
 _ANY: Final[frozenset[State]] = frozenset(STATES)
 
 
-class Rule(NamedTuple):
-    """A line of the table: in these states, at the hands of these, a step of ``kind`` leads to ``to`` (None: nowhere)."""
+class Line(NamedTuple):
+    """A line of the table: in these states, by these, a step of ``kind`` leads to ``to`` (None: nowhere)."""
 
     kind: Kind
     actors: frozenset[Actor]
@@ -55,8 +55,8 @@ class Rule(NamedTuple):
     to: State | None
 
 
-def _rule(kind: Kind, actors: str, states: str | frozenset[State], to: State | None = None) -> Rule:
-    return Rule(
+def _line(kind: Kind, actors: str, states: str | frozenset[State], to: State | None = None) -> Line:
+    return Line(
         kind,
         frozenset(actor for actor in ACTORS if actor in actors.split()),
         states if isinstance(states, frozenset) else frozenset(state for state in STATES if state in states.split()),
@@ -64,41 +64,41 @@ def _rule(kind: Kind, actors: str, states: str | frozenset[State], to: State | N
     )
 
 
-TABLE: Final[tuple[Rule, ...]] = (
+TABLE: Final[tuple[Line, ...]] = (
     # decisions
-    _rule("confirmed", "person", OPEN, "confirmed"),  # who the owner is; again where it was another
-    _rule("acknowledged", "person", "confirmed notified acknowledged escalated reopened", "acknowledged"),
-    _rule("escalated", "person", OPEN, "escalated"),  # also at once, where no owner can be found
-    _rule("escalated", "rule", "notified acknowledged escalated", "escalated"),
-    _rule("closed", "person", _ANY - {"closed"}, "closed"),
-    _rule("closed", "rule", "fixed", "closed"),
-    _rule("held", "person", _ANY),
-    _rule("released", "person", _ANY),
-    _rule("drafted", "rule person", _ANY),
-    _rule("note", "person rule scan mail", _ANY),
+    _line("confirmed", "person", OPEN, "confirmed"),  # who the owner is; again where it was another
+    _line("acknowledged", "person", "confirmed notified acknowledged escalated reopened", "acknowledged"),
+    _line("escalated", "person", OPEN, "escalated"),  # also at once, where no owner can be found
+    _line("escalated", "rule", "notified acknowledged escalated", "escalated"),
+    _line("closed", "person", _ANY - {"closed"}, "closed"),
+    _line("closed", "rule", "fixed", "closed"),
+    _line("held", "person", _ANY),
+    _line("released", "person", _ANY),
+    _line("drafted", "rule person", _ANY),
+    _line("note", "person rule scan mail", _ANY),
     # facts
-    _rule("refused", "person rule mail", _ANY),  # somebody is not to be written to; the case is held for ever
-    _rule("sent", "person rule mail", "confirmed", "notified"),
-    _rule("sent", "person rule mail", _ANY - {"confirmed"}),
-    _rule("bounced", "person rule mail", "notified", "confirmed"),  # nobody has read it: another mailbox is needed
-    _rule("bounced", "person rule mail", _ANY - {"notified"}),
-    _rule("answered", "person rule mail", "notified escalated", "acknowledged"),
-    _rule("answered", "person rule mail", _ANY - {"notified", "escalated"}),
-    _rule("fixed", "scan", OPEN, "fixed"),  # proved closed
-    _rule("fixed", "scan", _ANY - OPEN),
-    _rule("reopened", "scan", "fixed closed", "reopened"),
-    _rule("reopened", "scan", _ANY - {"fixed", "closed"}),
-    _rule("moved", "scan", "fixed closed", "reopened"),  # the same server stands open at another address
-    _rule("moved", "scan", _ANY - {"fixed", "closed"}),
+    _line("refused", "person rule mail", _ANY),  # somebody is not to be written to; the case is held for ever
+    _line("sent", "person rule mail", "confirmed", "notified"),
+    _line("sent", "person rule mail", _ANY - {"confirmed"}),
+    _line("bounced", "person rule mail", "notified", "confirmed"),  # nobody has read it: another mailbox is needed
+    _line("bounced", "person rule mail", _ANY - {"notified"}),
+    _line("answered", "person rule mail", "notified escalated", "acknowledged"),
+    _line("answered", "person rule mail", _ANY - {"notified", "escalated"}),
+    _line("fixed", "scan", OPEN, "fixed"),  # proved closed
+    _line("fixed", "scan", _ANY - OPEN),
+    _line("reopened", "scan", "fixed closed", "reopened"),
+    _line("reopened", "scan", _ANY - {"fixed", "closed"}),
+    _line("moved", "scan", "fixed closed", "reopened"),  # the same server stands open at another address
+    _line("moved", "scan", _ANY - {"fixed", "closed"}),
     # Perhaps the same server: the owner of another address is for a person to confirm before anything is written.
-    _rule("guessed", "scan", _ANY - {"new"}, "reopened"),
-    _rule("guessed", "scan", "new"),
-    _rule("grew", "scan", _ANY),
-    _rule("shrank", "scan", _ANY),
+    _line("guessed", "scan", _ANY - {"new"}, "reopened"),
+    _line("guessed", "scan", "new"),
+    _line("grew", "scan", _ANY),
+    _line("shrank", "scan", _ANY),
 )
 
 _CELLS: Final[dict[tuple[State, Kind, Actor], State]] = {
-    (state, rule.kind, actor): rule.to or state for rule in TABLE for state in rule.states for actor in rule.actors
+    (state, line.kind, actor): line.to or state for line in TABLE for state in line.states for actor in line.actors
 }
 
 
@@ -140,9 +140,9 @@ class Owner(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Case(Struct, frozen=True, kw_only=True):
     """A row of ``cases``, and what it is about. Times are ISO 8601 UTC.
 
-    ``due``: what a rule does at ``due_at``; None: nothing, it is a person's turn or the owner's. ``level``: the place in
-    `LEVELS`; ``reminders``: sent at that level; ``hold``: why nothing is written; ``event_id``: the last event of its
-    exposure that is in its history. From ``address`` on: the exposure as it stands.
+    ``due``: what a rule does at ``due_at``; None: nothing, it is a person's turn or the owner's. ``level``: the place
+    in `LEVELS`; ``reminders``: sent at that level; ``hold``: why nothing is written; ``event_id``: the last event of
+    its exposure that is in its history. From ``address`` on: the exposure as it stands.
     """
 
     id: int
@@ -173,7 +173,7 @@ class Case(Struct, frozen=True, kw_only=True):
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """A row of ``steps``: one thing that happened to a case. ``by``: a person's name, ``rule``, ``scan`` or ``mail``."""
+    """A row of ``steps``: one thing that happened to a case. ``by``: a person, ``rule``, ``scan`` or ``mail``."""
 
     id: int
     case_id: int
