@@ -146,6 +146,14 @@ STUDY_OBJECT, PATIENT_OBJECT = ("2", "3", "110180"), ("1", "1", "2")
             [("2", "3", "10")],
         ),
         (
+            events.ProcedureRecorded(peer=CT1, archive=PACS, action="U", study=Study("0", step="1.2.3.9")),
+            "110111",
+            "U",
+            [],
+            ["110153", "110152"],
+            [STUDY_OBJECT, PATIENT_OBJECT],
+        ),
+        (
             events.NodeAuthenticationFailed(address="127.0.0.9", reason="expired"),
             "110113",
             "E",
@@ -214,7 +222,7 @@ def test_what_is_mandatory_is_there(event: Event) -> None:
     root = tree(event)
     code = codes(root, ID)[0]
     kinds = objects(root)
-    if code in ("110102", "110103", "110104", "110105"):
+    if code in ("110102", "110103", "110104", "110105", "110111"):
         assert STUDY_OBJECT in kinds and kinds.count(PATIENT_OBJECT) == 1
     if code in ("110108", "110114"):  # the access point of the node, of the person
         first = root.find("ActiveParticipant")
@@ -246,6 +254,17 @@ def test_a_query_holds_the_identifier_as_it_came() -> None:
     assert base64.b64decode(found.findtext("ParticipantObjectQuery") or "") == QUERY.query
     detail = found.find("ParticipantObjectDetail[@type='TransferSyntax']")
     assert detail is not None and base64.b64decode(detail.get("value") or "") == b"1.2.840.10008.1.2.1"
+
+
+def test_a_procedure_step_is_named_in_message_and_entry() -> None:
+    event = events.ProcedureRecorded(peer=CT1, archive=PACS, action="C", study=Study("1.2.3", step="1.2.3.9"))
+    root = tree(event)
+    found = root.find(f"{OBJECT}/ParticipantObjectDescription/MPPS")
+    assert found is not None and found.get("UID") == "1.2.3.9"
+    study, patient = parse(record(), message(event, SOURCE, NOW).decode()).things
+    assert (study.id, study.step) == ("1.2.3", "1.2.3.9")
+    assert (patient.id, patient.step) == ("unknown", None)
+    assert [one.get("UserID") for one in root.iterfind(REQUESTOR)] == ["CT1"]
 
 
 def test_times_are_utc_to_the_millisecond() -> None:

@@ -47,7 +47,8 @@ class Party(Struct, frozen=True):
 class Thing(Struct, frozen=True):
     """What it was about: ``kind`` is study, patient, query, node or resource. ``query``: base64, as in the message.
 
-    ``instances``: those of a study, by SOP class UID. ``text``: an alert's description.
+    ``instances``: those of a study, by SOP class UID. ``text``: an alert's description. ``step``: UID of a performed
+    procedure step.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class Thing(Struct, frozen=True):
     transfer_syntax: str | None = None
     text: str | None = None
     instances: dict[str, int] = {}
+    step: str | None = None
 
 
 class Entry(Struct, frozen=True):
@@ -178,6 +180,9 @@ def _thing(element: ET.Element) -> Thing:
         for found in element.iterfind("ParticipantObjectDescription/SOPClass")
     }
     fields: dict[str, Any] = {"instances": instances} if instances else {}
+    step = element.find("ParticipantObjectDescription/MPPS")
+    if step is not None:
+        fields["step"] = step.get("UID")
     return Thing(
         _kind(element),
         element.get("ParticipantObjectID", ""),
