@@ -128,3 +128,13 @@ def test_a_wrong_value_of_the_web_part_is_told(file: Path, line: str) -> None:
     file.write_text(f"{TEXT}[guard.web]\n{line}\n")
     with pytest.raises(UsageError, match=rf"\[guard.web\] {line.split()[0]}"):
         load_guard(file, {})
+
+
+def test_how_long_the_trail_is_kept(file: Path) -> None:
+    assert load_guard(file, {}).audit.keep_days is None
+    file.write_text(f"{TEXT}[guard.audit]\nkeep_days = 2190\n")
+    assert load_guard(file, {}).audit.keep_days == 2190
+    for wrong in (0, -1, 36501):
+        file.write_text(f"{TEXT}[guard.audit]\nkeep_days = {wrong}\n")
+        with pytest.raises(UsageError, match=r"\[guard.audit\] keep_days"):
+            load_guard(file, {})

@@ -1,4 +1,4 @@
-"""``leadapron audit show|verify|export``: what the guard recorded; the work is in ``guard.audit``."""
+"""``leadapron audit show|verify|export|prune``: what the guard recorded; the work is in ``guard.audit``."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _output = click.option(
 
 @click.group(name="audit", context_settings=_SETTINGS)
 def command() -> None:
-    """Look at the audit trail, check that it is whole, or export it."""
+    """Look at the audit trail, check that it is whole, export it, or remove what is too old."""
 
 
 @command.command("show", short_help="Show what happened, newest last.")
@@ -226,6 +226,40 @@ def export(
     _warn(look)
 
 
+@command.command("prune", short_help="Remove what need not be kept any longer.")
+@click.option(
+    "--older-than",
+    type=click.IntRange(1, 36_500),
+    required=True,
+    metavar="DAYS",
+    help="What was recorded before so many days. HIPAA asks for six years, which are 2,190.",
+)
+@_data
+def prune(older_than: int, data: str | None) -> None:
+    """Remove records from the front of the trail that need not be kept any longer, in whole files of 64 MiB. That you
+    did is recorded; what is left verifies as before.
+
+    Damaged files stay, and what no collector has yet. To have it done each day: keep_days in [guard.audit].
+    """
+    from leadapron.guard.audit.chain import Chain
+    from leadapron.guard.audit.console import console_user
+    from leadapron.guard.audit.place import as_owner
+    from leadapron.guard.audit.prune import prune as remove
+    from leadapron.guard.audit.trail import note
+
+    look = _look(data)
+    before, who = datetime.now(UTC) - timedelta(days=older_than), console_user()
+    with as_owner(look.place.home):
+        done = remove(look.place, Chain(look.key), before, lambda event: note(look.home, look.key, event), who)
+    if done.files:
+        files = f"{done.files:,} file{'' if done.files == 1 else 's'}"
+        print(f"{done.records:,} records in {files} were removed; the trail begins with record {done.last + 1:,}.")
+    elif done.held:
+        print("Nothing was removed: what is old enough was not yet delivered to the collector.")
+    else:
+        print(f"Nothing was removed: no file holds only records older than {older_than:,} days.")
+
+
 # ---- what they share ------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +286,7 @@ def _title(look: Look, count: int, newest: bool) -> Iterator[str]:
 
     zone = datetime.now().astimezone().tzname()
     which = f"the newest {count:,}" if newest and count == _NEWEST else f"{count:,} shown"
-    yield f"Audit trail in {look.place.home}: {look.last:,} records, {which}. Times are {zone}."
+    yield f"Audit trail in {look.place.home}: {max(0, look.last - look.removed):,} records, {which}. Times are {zone}."
     yield ""
     if count:
         yield header()
@@ -268,6 +302,11 @@ def _told(verdict: Any, look: Look) -> Iterator[str]:
         span = f", from {first} to {last}"
     if verdict.whole:
         yield f"The audit trail is whole: {verdict.records:,} records in {files}{span}."
+        if verdict.removed:
+            yield (
+                f"It begins with record {verdict.removed + 1:,}: those before were removed because they need not be "
+                "kept any longer."
+            )
         if verdict.unfinished:
             yield (
                 f"Behind the last one lie {verdict.unfinished:,} octets that are being written, "

@@ -18,6 +18,7 @@ from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort, parse_host_port
 
 HTTPS: Final = 443
+MOST_DAYS: Final = 36_500
 MOST_STUDIES: Final = 100_000
 """In an hour, as for peers."""
 
@@ -75,6 +76,12 @@ class Syslog(Struct, frozen=True, kw_only=True):
     key: str | None = None
 
 
+class Audit(Struct, frozen=True, kw_only=True):
+    """The audit trail. ``keep_days``: how long its records are kept at least; None: for ever."""
+
+    keep_days: int | None = None
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Bounds on strangers: connections in all and from one address, handshakes under way; times in seconds."""
 
@@ -98,6 +105,7 @@ class Guard(Struct, frozen=True, kw_only=True):
     web: Web | None = None
     oidc: Oidc | None = None
     syslog: Syslog | None = None
+    audit: Audit = Audit()
     limits: Limits = Limits()
     peer: tuple[PeerRules, ...] = ()
 
@@ -126,6 +134,9 @@ def load_guard(path: Path | None = None, environment: Mapping[str, str] | None =
     if settings.guard is None:
         where = "there is no configuration file" if path is None else f"{path} has no section [guard]"
         raise UsageError(f"{where}: 'leadapron init guard' writes one, or name another file: --config FILE")
+    keep = settings.guard.audit.keep_days
+    if keep is not None and not 1 <= keep <= MOST_DAYS:
+        raise UsageError(f"[guard.audit] keep_days must be from 1 to {MOST_DAYS}, not {keep}; left out it is for ever")
     if settings.guard.web is None:
         return settings.guard
     return msgspec.structs.replace(settings.guard, web=_checked(settings.guard.web))

@@ -149,6 +149,11 @@ class Chain:
         body = _HEAD.pack(_HEAD_MAGIC, position.segment, position.offset, position.sequence, position.hash)
         return body + self._hash(what, body)
 
+    @staticmethod
+    def segment_of(data: bytes) -> int:
+        """The segment that a position names, not proven; 0 where it is none."""
+        return int(_HEAD.unpack_from(data)[1]) if len(data) == _HEAD.size + HASH_SIZE else 0
+
     def parse_position(self, data: bytes, what: bytes = b"head") -> Position | None:
         body, found = data[: _HEAD.size], data[_HEAD.size :]
         if len(data) != _HEAD.size + HASH_SIZE or not hmac.compare_digest(self._hash(what, body), found):

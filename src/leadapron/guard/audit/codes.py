@@ -102,6 +102,7 @@ class Alert(Enum):
     BROAD_QUERY = Code("broad-query", "99LEADAPRON", "Broad query")
     REQUEST_DENIED = Code("request-denied", "99LEADAPRON", "Request denied by policy")
     STORAGE_LOW = Code("storage-low", "99LEADAPRON", "Storage low")
+    TRAIL_PRUNED = Code("trail-pruned", "99LEADAPRON", "Audit trail pruned")
     TRAIL_DAMAGED = Code("trail-damaged", "99LEADAPRON", "Audit trail damaged")
 
 

@@ -186,7 +186,7 @@ class Forwarder:
             found = self._trail.chain.parse_position(self._mark.read_bytes()[:1024], self._what)
         except FileNotFoundError:
             found = None
-        return found or self._trail.chain.start
+        return found or self._trail.place.start(self._trail.chain)
 
     def _confirm(self, at: Position) -> None:
         write_whole(self._mark, self._trail.chain.position(at, self._what))

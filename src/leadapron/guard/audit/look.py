@@ -72,6 +72,11 @@ class Look:
         self.problems = 0
         self.last = 0
 
+    @property
+    def removed(self) -> int:
+        """Records before the first, which need not be kept any longer."""
+        return self.place.start(self._chain).sequence
+
     def leave_record(self, doing: str) -> None:
         """Record that the trail is read, and by whom, durably. Raises `AuditFailed`."""
         reader, process = console_user(), Participant(f"leadapron audit {doing} [{os.getpid()}]")

@@ -13,6 +13,8 @@ from leadapron.guard.audit.chain import MAX_SEGMENT, Chain, Position
 from leadapron.kernel.errors import Failure
 
 DIRECTORY: Final = "audit"
+BEGIN: Final = b"begin"
+"""What a trail's beginning is sealed as, once something was removed before it (see ``prune``)."""
 _SEGMENT: Final = re.compile(r"(\d{8,12})\.audit")
 
 
@@ -49,6 +51,10 @@ class Place:
         return self.home / "head"
 
     @property
+    def begin(self) -> Path:
+        return self.home / "begin"
+
+    @property
     def lock(self) -> Path:
         return self.home / "lock"
 
@@ -79,6 +85,12 @@ class Place:
         with contextlib.suppress(OSError):
             return chain.parse_position(self.head.read_bytes()[:1024])
         return None
+
+    def start(self, chain: Chain) -> Position:
+        """Where the trail begins: with its first record, or behind what was removed."""
+        with contextlib.suppress(OSError):
+            return chain.parse_position(self.begin.read_bytes()[:1024], BEGIN) or chain.start
+        return chain.start
 
     def read_segment(self, number: int) -> bytes | None:
         """All of a segment; None if it is not there, or no file of ours could be that large."""

@@ -36,7 +36,7 @@ def recover(place: Place, chain: Chain) -> End:
         raise AuditFailed(_FOREIGN.format(place.home))
     if head is not None and not numbers and head.sequence == 0:
         return End(chain.start, new_segment=True)  # new, or killed before the first segment was made
-    at = head or chain.start
+    at = head or place.start(chain)
     problem: Problem | None = None
     unfinished: Unfinished | None = None
     for found in walk(place, chain, head):

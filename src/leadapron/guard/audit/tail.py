@@ -22,7 +22,7 @@ class Tail:
 
     def __init__(self, place: Place, chain: Chain, at: Position | None = None) -> None:
         self.place, self.chain = place, chain
-        self.at = at or chain.start
+        self.at = at or place.start(chain)
         self.skipped = 0
 
     def read(self, until: int | None = None) -> list[Record]:

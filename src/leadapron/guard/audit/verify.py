@@ -19,6 +19,7 @@ MAX_PROBLEMS: Final = 100
 class Verdict(Struct, frozen=True):
     """What was found. ``problems``: the first comes first in the trail; ``more``: how many beyond those.
 
+    ``removed``: so many records before the first were removed because they need not be kept (see ``prune``).
     ``unfinished``: octets at the end of a run that was killed, or that is just writing.
     """
 
@@ -29,6 +30,7 @@ class Verdict(Struct, frozen=True):
     problems: tuple[Problem, ...]
     more: int
     unfinished: int
+    removed: int = 0
 
     @property
     def whole(self) -> bool:
@@ -37,12 +39,13 @@ class Verdict(Struct, frozen=True):
 
 def verify(home: Path, key: bytes) -> Verdict:
     """Read the whole trail of the guard in ``home``. Takes about a second for each 100 MB; may run beside the guard."""
-    place = Place(home)
+    place, chain = Place(home), Chain(key)
+    start = place.start(chain)
     records = more = unfinished = 0
     first = last = None
     problems: list[Problem] = []
-    segments = len(place.numbers())
-    for found in walk(place, Chain(key)):
+    segments = sum(number >= start.segment for number in place.numbers())
+    for found in walk(place, chain):
         if isinstance(found, Good):
             records += 1
             last = found.record
@@ -61,4 +64,5 @@ def verify(home: Path, key: bytes) -> Verdict:
         tuple(problems),
         more,
         unfinished,
+        start.sequence,
     )

@@ -56,7 +56,7 @@ Found = Good | Problem | Unfinished
 
 
 def walk(place: Place, chain: Chain, begin: Position | None = None) -> Iterator[Found]:
-    """Everything from ``begin`` (None: the first record) to the end, in order."""
+    """Everything from ``begin`` (None: the trail's first record) to the end, in order."""
     return _Walk(place, chain).run(begin)
 
 
@@ -65,8 +65,9 @@ class _Walk:
         self.place, self.chain = place, chain
         # The head first: what is read after it can only be more.
         self.head = place.read_head(chain)
-        self.numbers = place.numbers()
-        self.at = chain.start
+        self.at = place.start(chain)
+        # What lies before the beginning is of a removal that was killed.
+        self.numbers = [number for number in place.numbers() if number >= self.at.segment]
         self.excused = False  # a problem was told that explains the next gap
 
     def run(self, begin: Position | None) -> Iterator[Found]:
@@ -81,6 +82,8 @@ class _Walk:
                 if there
                 else "the head is missing, so nobody can tell where the trail ended",
             )
+        if self.at == self.chain.start and self.place.begin.exists():
+            yield Problem("changed", self.place.begin.name, 0, 0, "the mark of the trail's beginning was changed")
         if begin is not None:
             self.at = begin
         last = max([*self.numbers, self.head.segment if self.head else 1])

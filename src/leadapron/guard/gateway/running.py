@@ -31,6 +31,7 @@ from leadapron.guard.audit.events import (
 )
 from leadapron.guard.audit.events import Event as AuditEvent
 from leadapron.guard.audit.forward import Forwarder
+from leadapron.guard.audit.prune import prune
 from leadapron.guard.audit.trail import Trail
 from leadapron.guard.gateway.alarms import Alarm
 from leadapron.guard.gateway.baseline import Baseline, Measure
@@ -107,6 +108,7 @@ class Running:
             self._seen: SEEN_S,
             self._sweep: SWEEP_S,
             self._certificates: DAY_S,
+            self._prune: DAY_S,
         }
         loop = asyncio.get_running_loop()
         at = dict.fromkeys(due, loop.time())
@@ -151,6 +153,17 @@ class Running:
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self.meter.save, self.home / BASELINE)
+
+    async def _prune(self) -> None:
+        """What the trail need not keep any longer."""
+        keep = self.settings.audit.keep_days
+        if keep is None:
+            return
+        record = partial(self.trail.record, durable=True)
+        before, forwarded = self._clock.now() - timedelta(days=keep), self.settings.syslog is not None
+        done = await asyncio.to_thread(prune, self.trail.place, self.trail.chain, before, record, forwarded=forwarded)
+        if done.files:
+            self._tell(f"{done.records} records of the audit trail were removed, older than {keep} days")
 
     async def _certificates(self) -> None:
         if await asyncio.to_thread(renew_server, self.home, self._authority, self.settings.names):
