@@ -93,6 +93,19 @@ def test_the_section_and_the_options(tmp_path: Path) -> None:
     assert isinstance(result.exception, UsageError) and "[edge]" in str(result.exception)
 
 
+def test_the_options_of_the_way_back_arrive(tmp_path: Path) -> None:
+    most = ["--from", HOST, "--calling", "CT1", "--called", "PACS", "--to", "guard.example.org:2762"]
+    most += ["--identity", str(tmp_path), "--queue", str(tmp_path)]
+    result = leadapron(*most, "--receive", f"{HOST}:2763")
+    assert isinstance(result.exception, UsageError) and "belong together" in str(result.exception)
+    result = leadapron(*most, "--receive", f"{HOST}:2763", "--device", "192.168.1.51:104")
+    assert isinstance(result.exception, UsageError) and "--device is 192.168.1.51" in str(result.exception)
+    file = tmp_path / "leadapron.toml"
+    file.write_text(f'[edge]\nreceive = "{HOST}:2763"\ndevice = "{HOST}:104"\n')
+    result = leadapron(*most, configuration=file)
+    assert isinstance(result.exception, UsageError) and "holds no identity" in str(result.exception)
+
+
 def test_an_edge_for_nobody_does_not_start(tmp_path: Path, certificates: Certificates) -> None:
     result = leadapron("--calling", "CT1", "--queue", str(tmp_path))
     assert isinstance(result.exception, UsageError) and "--from" in str(result.exception)
