@@ -12,7 +12,11 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from guard.audit import happenings as audit_happenings
+from leadapron.cli import audit
 from leadapron.cli.schema import command, schema
+from leadapron.guard.audit.trail import Trail
+from leadapron.kernel.seal import key_file
 from leadapron.watch.measure.judge import known_findings
 from leadapron.watch.measure.judge import record as judged
 from leadapron.watch.measure.record import SEVERITIES, VERDICTS, EndpointRecord, ExposedTotal, Summary
@@ -27,7 +31,7 @@ SUMMARY = Summary(256, {"exposed": 3}, 3, ExposedTotal(3100, 4203, 120311, False
 # ---- the schema ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("record", ["endpoint", "summary"])
+@pytest.mark.parametrize("record", ["endpoint", "summary", "audit"])
 def test_the_command_prints_it(record: str) -> None:
     run = CliRunner().invoke(command, [record])
     assert run.exit_code == 0
@@ -39,7 +43,7 @@ def test_an_unknown_record_is_wrong_usage() -> None:
     assert CliRunner().invoke(command, []).exit_code == 2
 
 
-@pytest.mark.parametrize("record", ["endpoint", "summary"])
+@pytest.mark.parametrize("record", ["endpoint", "summary", "audit"])
 def test_type_and_edition_are_required_and_constant(record: str) -> None:
     described = schema(record)
     assert described["properties"]["type"] == {"const": record}
@@ -52,6 +56,21 @@ def test_what_is_written_is_what_the_schema_says(name: str, values: list[Any]) -
     described = schema(name)
     for value in values:
         check(json.loads(jsonl.line(value)), described, described)
+
+
+def test_what_the_audit_trail_prints_is_what_the_schema_says(tmp_path: Path) -> None:
+    home = tmp_path / "guard"
+    with Trail(home, key_file(home / "guard.key"), None, "guard") as trail:
+        for event in (audit_happenings.ALERT, audit_happenings.QUERY):
+            trail.record(event)
+    for arguments in (["show", "--format", "jsonl"], ["export", "--format", "jsonl"]):
+        run = CliRunner().invoke(audit.command, [*arguments, "--data", str(tmp_path)])
+        described, lines = schema("audit"), run.stdout.splitlines()
+        assert run.exit_code == 0 and len(lines) >= 3
+        for line in lines:
+            check(json.loads(line), described, described)
+    with pytest.raises(AssertionError):
+        check({**json.loads(lines[0]), "outcome": "4"}, described, described)
 
 
 def test_what_the_schema_does_not_say_is_noticed() -> None:

@@ -37,6 +37,8 @@ _SHORT: Final = {
     "log-used": "Audit log read",
 }
 
+EDITION: Final = 1
+"""Of the JSON; 'leadapron schema audit' prints what it says."""
 COLUMNS: Final = (
     "sequence",
     "time",
@@ -160,8 +162,8 @@ _SOP_CLASSES: Final = {  # PS3.4 C.6, K.6: those that are asked for all day
 
 
 def json_line(entry: Entry) -> str:
-    """One JSON object, without a line end: ``type`` audit, ``schema`` 1, and the entry's fields."""
-    fields = {"type": "audit", "schema": 1, **{name: getattr(entry, name) for name in entry.__struct_fields__}}
+    """One JSON object, without a line end: ``type`` audit, ``schema`` `EDITION`, and the entry's fields."""
+    fields = {"type": "audit", "schema": EDITION, **{name: getattr(entry, name) for name in entry.__struct_fields__}}
     return msgspec.json.encode(fields).decode()
 
 
