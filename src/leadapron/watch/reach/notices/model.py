@@ -25,9 +25,6 @@ PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
 STATES: Final[tuple[State, ...]] = get_args(State)
 LANGUAGES: Final = ("en", "de", "fr", "es", "pt", "tr")
-LEVELS: Final = ("owner", "operator", "cert", "regulator")
-"""Whom a case is taken to: the column ``level`` is the place in this list."""
-
 WAITING: Final[frozenset[State]] = frozenset({"draft", "approved", "sending", "unsure"})
 """States of which somebody, a person or a sender, still has to make something."""
 
@@ -38,7 +35,7 @@ class Notice(Struct, frozen=True, kw_only=True):
     ``recipient``: a mailbox, a postal address (lines) or, for the feed, whom it is for. ``body``: plain text, a
     paragraph a line, see ``layout``. ``phase``: how far a sender came, ``data`` from just before the message itself is
     handed over.
-    ``answer``: what the receiving server said, in our words and its code. ``told``: the case knows what became of it.
+    ``answer``: what the receiving server said, in our words and its code.
     """
 
     id: int
@@ -66,7 +63,6 @@ class Notice(Struct, frozen=True, kw_only=True):
     message_id: str | None = None
     tries: int = 0
     answer: str | None = None
-    told: bool = True
 
 
 class Text(Struct, frozen=True, kw_only=True):

@@ -17,22 +17,13 @@ from msgspec import Struct
 from leadapron.kernel.config import Settings, find_file, load
 from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort, parse_host_port
+from leadapron.watch.reach.mailbox import is_mailbox
 from leadapron.watch.reach.notices.model import LANGUAGES
 
 Tls = Literal["starttls", "implicit", "none"]
 
 FACTORS: Final = ("sender", "framing", "medium", "language")
 SUBMISSION: Final = {"starttls": 587, "implicit": 465, "none": 25}  # RFC 8314 §3.3, RFC 6409 §3.1
-LONGEST_MAILBOX: Final = 254  # RFC 5321 §4.5.3.1.3, with the errata: 256 less the angle brackets
-_LOCAL: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-_DOMAIN: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_MAILBOX: Final = re.compile(rf"{_LOCAL}@{_DOMAIN}")
-
-
-def is_mailbox(text: str) -> bool:
-    """Whether it is a plain mailbox, ``local@domain``: no display name, quoting, comment or address literal, so that
-    nothing in it can be read as a second recipient or a header."""
-    return len(text) <= LONGEST_MAILBOX and _MAILBOX.fullmatch(text) is not None
 
 
 class Sender(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -35,6 +34,7 @@ cases = Table(
     Column("language", String(5)),
     Column("arms", Text, nullable=False),  # JSON object: factor → arm that was drawn
     Column("hold", Text),  # why nothing is sent: do-not-contact, a person's wish
+    Column("retest_at", String(20)),  # when a re-test was last asked for
     Column("event_id", BigInteger, nullable=False),  # the last event of its exposure that it knows, 0: none
     UniqueConstraint("exposure_id", name="case_exposure"),
     Index("cases_by_state", "state", "due_at"),
@@ -99,7 +99,6 @@ notices = Table(
     Column("message_id", String(255)),
     Column("tries", Integer, nullable=False),
     Column("answer", Text),  # what the receiving server said, in our words and its code
-    Column("told", Boolean, nullable=False),  # the case knows what became of it
     CheckConstraint(
         "state IN ('draft', 'approved', 'sending', 'sent', 'unsure', 'failed', 'bounced', 'dropped')",
         name="notice_state",

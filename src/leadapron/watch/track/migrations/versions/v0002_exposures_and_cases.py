@@ -18,6 +18,8 @@ def upgrade() -> None:
     key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
     op.add_column("scans", sa.Column("campaign", sa.String(64)))
     op.add_column("scans", sa.Column("folded_at", sa.String(20)))
+    op.add_column("scans", sa.Column("folded_sighting", sa.BigInteger))
+    op.add_column("scans", sa.Column("folded_absence", sa.BigInteger))
     op.add_column("sightings", sa.Column("archive", sa.String(80)))
     op.create_index("sightings_by_endpoint", "sightings", ["address", "port"])
     op.create_table(
@@ -38,6 +40,12 @@ def upgrade() -> None:
         "lookups",
         sa.Column("what", sa.String(200), primary_key=True),
         sa.Column("answer", sa.Text, nullable=False),
+        sa.Column("at", sa.String(20), nullable=False),
+    )
+    op.create_table(
+        "feeds",
+        sa.Column("what", sa.String(32), primary_key=True),
+        sa.Column("event_id", sa.BigInteger, nullable=False),
         sa.Column("at", sa.String(20), nullable=False),
     )
     op.create_table(
@@ -134,6 +142,7 @@ def upgrade() -> None:
         sa.Column("language", sa.String(5)),
         sa.Column("arms", sa.Text, nullable=False),
         sa.Column("hold", sa.Text),
+        sa.Column("retest_at", sa.String(20)),
         sa.Column("event_id", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("exposure_id", name="case_exposure"),
     )
@@ -200,7 +209,6 @@ def upgrade() -> None:
         sa.Column("message_id", sa.String(255)),
         sa.Column("tries", sa.Integer, nullable=False),
         sa.Column("answer", sa.Text),
-        sa.Column("told", sa.Boolean, nullable=False),
         sa.UniqueConstraint("message_id", name="notice_message"),
         sa.CheckConstraint(
             "state IN ('draft', 'approved', 'sending', 'sent', 'unsure', 'failed', 'bounced', 'dropped')",
@@ -246,11 +254,14 @@ def downgrade() -> None:
         "absences",
         "views",
         "refusals",
+        "feeds",
         "lookups",
         "days",
     ):
         op.drop_table(table)
     op.drop_index("sightings_by_endpoint", "sightings")
     op.drop_column("sightings", "archive")
+    op.drop_column("scans", "folded_absence")
+    op.drop_column("scans", "folded_sighting")
     op.drop_column("scans", "folded_at")
     op.drop_column("scans", "campaign")
