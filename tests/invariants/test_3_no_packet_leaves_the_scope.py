@@ -101,7 +101,7 @@ class Kept:
     def __init__(self) -> None:
         self.judged: list[str] = []
 
-    def put(self, measurement: Any, record: Any, fingerprint: Any) -> None:
+    def put(self, measurement: Any, record: Any, fingerprint: Any, door: Any) -> None:
         self.judged.append(record.address)
 
     def checkpoint(self, position: int, tally: Mapping[str, int]) -> None:

@@ -384,7 +384,7 @@ def test_as_many_verdicts_as_endpoints_whatever_happens(fates: list[str], order:
     records: list[EndpointRecord] = []
 
     class Sink:
-        def put(self, measurement: object, record: EndpointRecord, fingerprint: object) -> None:
+        def put(self, measurement: object, record: EndpointRecord, fingerprint: object, door: object) -> None:
             records.append(record)
 
         def checkpoint(self, position: int, tally: object) -> None: ...

@@ -48,6 +48,15 @@ class Finished(Struct, frozen=True, tag=True):
     fingerprint: Fingerprint | None
 
 
+class Absent(Struct, frozen=True, tag=True):
+    """An endpoint that was known to be open gave no connection."""
+
+    address: str
+    port: int
+    error: str
+    observed_at: str
+
+
 class Standing(Struct, frozen=True, tag=True):
     """How far a worker is. ``position``: all targets of the order before it are done, as far as its shard goes."""
 
@@ -66,7 +75,7 @@ class Ended(Struct, frozen=True, tag=True):
     exit_code: int = 1
 
 
-Frame = Finished | Standing | Ended
+Frame = Finished | Absent | Standing | Ended
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Frame).decode
 
@@ -180,13 +189,16 @@ class Fleet:
     def _take(self, number: int, frame: Frame) -> None:
         if isinstance(frame, Finished):
             record = frame.record
-            self.totals.add(record, frame.fingerprint)
+            archive = self.totals.add(record, frame.fingerprint)
             progress = self.progress
             progress.found += 1
             progress.measured += record.service == "dicom"
             progress.exposed += record.verdict == "exposed"
             progress.studies, progress.images = self.totals.studies, self.totals.images
-            self._sink.put(frame.measurement, record, frame.fingerprint)
+            door = archive.doors[0] if archive is not None else None
+            self._sink.put(frame.measurement, record, frame.fingerprint, door)
+        elif isinstance(frame, Absent):
+            self._sink.absent(frame.address, frame.port, frame.error, frame.observed_at)
         elif isinstance(frame, Standing):
             self._standing[number] = frame
             self.progress.done = self._before + sum(standing.done for standing in self._standing.values())
@@ -226,8 +238,17 @@ class _PipeSink:
         self._sock = sock
         self.position = 0
 
-    def put(self, measurement: Measurement, record: EndpointRecord, fingerprint: Fingerprint | None) -> None:
-        self.send(Finished(measurement, record, fingerprint))
+    def put(
+        self,
+        measurement: Measurement,
+        record: EndpointRecord,
+        fingerprint: Fingerprint | None,
+        door: tuple[str, int] | None,
+    ) -> None:
+        self.send(Finished(measurement, record, fingerprint))  # which door was first, the parent knows
+
+    def absent(self, address: str, port: int, error: str, observed_at: str) -> None:
+        self.send(Absent(address, port, error, observed_at))
 
     def checkpoint(self, position: int, tally: Mapping[str, int]) -> None:
         self.position = position

@@ -7,15 +7,18 @@ want it kept (``location`` None) gets a temporary database that is gone afterwar
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.paths import DATABASE
 from leadapron.watch.find.gather import gather
 from leadapron.watch.find.pace import Pace
 from leadapron.watch.find.plan import Checkpoint, ScanTargets
@@ -28,8 +31,12 @@ from leadapron.watch.scan.fleet import Fleet, Workers
 from leadapron.watch.scan.scanner import MAX_IN_FLIGHT, Scanner, Sink
 from leadapron.watch.scan.totals import Totals
 from leadapron.watch.scope import Scope, ScopeGuard
+from leadapron.watch.track.exposures.episode import CLOSED_AFTER
 from leadapron.watch.track.rows import ScanStart
 from leadapron.watch.track.writer import Writer
+
+if TYPE_CHECKING:
+    from leadapron.watch.track.exposures.fold import Folded
 
 # Where DICOM is found first, then where the web services of archives are (background: Orthanc's REST, DICOMweb,
 # viewers).
@@ -56,6 +63,8 @@ class ScanRequest(Struct, frozen=True, kw_only=True):
     seed: int | None = None
     max_in_flight: int | None = None
     processes: int = 1
+    campaign: str | None = None  # whose round it is
+    closed_after: int = CLOSED_AFTER
 
     @property
     def spec(self) -> tuple[str, ...]:
@@ -75,6 +84,7 @@ class Plan(Struct):
     resumed: int | None = None
     recorded: frozenset[tuple[str, int]] = frozenset()
     earlier: Totals | None = None
+    known: frozenset[tuple[str, int]] = frozenset()
 
 
 class Prepared(Struct):
@@ -88,6 +98,7 @@ class Prepared(Struct):
     location: str
     resumed: int | None = None
     recorded: frozenset[tuple[str, int]] = frozenset()
+    folded: Folded | None = None  # what the scan changed, when it is over
 
 
 class _Sink:
@@ -95,10 +106,19 @@ class _Sink:
         self._writer = writer
         self._listeners = listeners
 
-    def put(self, measurement: Measurement, record: EndpointRecord, fingerprint: Fingerprint | None) -> None:
-        self._writer.put(measurement, record)
+    def put(
+        self,
+        measurement: Measurement,
+        record: EndpointRecord,
+        fingerprint: Fingerprint | None,
+        door: tuple[str, int] | None,
+    ) -> None:
+        self._writer.put(measurement, record, door)
         for listener in self._listeners:
             listener(measurement, record)
+
+    def absent(self, address: str, port: int, error: str, observed_at: str) -> None:
+        self._writer.absent(address, port, error, observed_at)
 
     def checkpoint(self, position: int, tally: Mapping[str, int]) -> None:
         self._writer.checkpoint(position, tally)
@@ -148,6 +168,7 @@ async def make_plan(request: ScanRequest, location: str) -> Plan:
         stored.number if stored else None,
         stored.recorded if stored else frozenset(),
         stored.totals if stored else None,
+        _known(location),
     )
 
 
@@ -160,6 +181,7 @@ def assemble(plan: Plan, *listeners: Listener, workers: Workers | None = None) -
         seed=plan.targets.checkpoint().seed,
         authorised_by=facts.authorised_by if facts else None,
         scope={"file": request.scope, "contact": facts.contact, "reason": facts.reason} if facts else None,
+        campaign=request.campaign,
     )
     writer = Writer(plan.location, start if plan.resumed is None else plan.resumed)
     sink = _Sink(writer, listeners)
@@ -179,6 +201,7 @@ def scanner_of(plan: Plan, sink: Sink) -> Scanner:
         options=plan.request.options,
         sink=sink,
         recorded=plan.recorded,
+        known=plan.known,
         earlier=plan.earlier,
         max_in_flight=MAX_IN_FLIGHT if most is None else most,
     )
@@ -203,16 +226,37 @@ def start_workers(plan: Plan) -> Workers | None:
 
 
 async def run(prepared: Prepared) -> Summary:
-    """Scan to the end or until the scanner is stopped, and write down how it ended."""
+    """Scan to the end or until the scanner is stopped, write down how it ended and what that changed."""
     scanner, writer = prepared.scanner, prepared.writer
     try:
         summary = await scanner.run()
     except BaseException:
         with contextlib.suppress(Exception):  # the first error is the one to hear of
             writer.finish("failed", scanner.summary())
+            _fold(prepared)
         raise
     writer.finish("stopped" if scanner.stopped else "done", summary)
+    await asyncio.to_thread(_fold, prepared)
     return summary
+
+
+def _fold(prepared: Prepared) -> None:
+    """Of a scan that nobody keeps nothing is followed up."""
+    if prepared.request.location is None:
+        return
+    from leadapron.watch.track.exposures.fold import fold_all
+
+    prepared.folded = fold_all(prepared.location, prepared.writer.scan_id, closed_after=prepared.request.closed_after)
+
+
+def _known(location: str) -> frozenset[tuple[str, int]]:
+    """The endpoints that are open as far as is known. A place that holds nothing yet is not opened: that takes longer
+    than to begin."""
+    if "://" not in location and not (Path(location) / DATABASE).exists():
+        return frozenset()
+    from leadapron.watch.track.exposures.store import open_endpoints
+
+    return open_endpoints(location)
 
 
 class _Stored(Struct):
@@ -236,7 +280,7 @@ def _stored(request: ScanRequest, location: str) -> _Stored:
     from leadapron.watch.track.store import Store
 
     with Store.open(location) as store:
-        found = store.resumable(request.spec)
+        found = store.resumable(request.spec, request.campaign)
         if found is None:
             raise UsageError("there is no stopped scan of these targets to resume; start it without --resume")
         options = found.scan.start.options

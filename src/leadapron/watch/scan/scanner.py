@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
-from leadapron.kernel.clock import Clock, SystemClock
+from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import ScopeError
 from leadapron.watch.find.pace import Pace, Pacer
 from leadapron.watch.find.plan import ScanTargets, Target
@@ -49,7 +49,19 @@ _TRANSIENT: Final = frozenset(
 class Sink(Protocol):
     """Where finished endpoints go. Called from the loop; must not block for long."""
 
-    def put(self, measurement: Measurement, record: EndpointRecord, fingerprint: Fingerprint | None) -> None: ...
+    def put(
+        self,
+        measurement: Measurement,
+        record: EndpointRecord,
+        fingerprint: Fingerprint | None,
+        door: tuple[str, int] | None,
+    ) -> None:
+        """``door``: of an exposed archive, the endpoint of this scan that led to it first."""
+        ...
+
+    def absent(self, address: str, port: int, error: str, observed_at: str) -> None:
+        """An endpoint that was known to be open gave no connection; ``error`` is the errno's name."""
+        ...
 
     def checkpoint(self, position: int, tally: Mapping[str, int]) -> None:
         """Every target before ``position`` in the order of the scan is done; ``tally``: verdicts that get no record."""
@@ -57,7 +69,8 @@ class Sink(Protocol):
 
 
 class Scanner:
-    """One scan. ``recorded``: endpoints that an earlier run of it has finished; ``earlier`` their totals."""
+    """One scan. ``recorded``: endpoints that an earlier run of it has finished; ``earlier`` their totals; ``known``:
+    endpoints that were open when last seen, so that it is told where one of them gives no connection."""
 
     def __init__(
         self,
@@ -68,6 +81,7 @@ class Scanner:
         options: Options,
         sink: Sink,
         recorded: frozenset[tuple[str, int]] = frozenset(),
+        known: frozenset[tuple[str, int]] = frozenset(),
         earlier: Totals | None = None,
         clock: Clock | None = None,
         max_in_flight: int = MAX_IN_FLIGHT,
@@ -78,6 +92,7 @@ class Scanner:
         self._options = options
         self._sink = sink
         self._recorded = recorded
+        self._known = known
         self._clock = clock or SystemClock()
         self._pacer: Pacer[Target] = Pacer(pace)
         self._max_in_flight = max(16, min(max_in_flight, raise_open_files_limit() - 200))
@@ -241,14 +256,23 @@ class Scanner:
 
     def _first_done(self, target: Target, touched: Touched, started: float) -> None:
         if isinstance(touched.outcome, Refused):
-            self.totals.closed += 1
-            return self._over(target)
+            return self._closed(target, touched.outcome)
         visit = Visit(target.address, target.port, self._options, self._clock, started or None)
         visit.add(touched, "tcp", self.called(target.port), self._options.calling[0])
         if visit.wants_more():
             self._deeper(target, visit, None)
         else:
             self._emit(target, visit)
+
+    def _closed(self, target: Target, outcome: Refused) -> None:
+        self.totals.closed += 1
+        if self._known and (target.address, target.port) in self._known:
+            try:
+                self._sink.absent(target.address, target.port, outcome.error, iso(self._clock.now()))
+            except Exception as error:
+                self._failure = self._failure or error
+                return self._over(target, done=False)
+        self._over(target)
 
     def _opened_for_tls(self, target: Target, link: Link, started: float) -> None:
         visit = Visit(target.address, target.port, self._options, self._clock, started)
@@ -304,8 +328,10 @@ class Scanner:
             record = judged(measurement)
         if record.verdict == "closed":  # it answered at first, and no longer
             self.totals.closed += 1
+            if (record.address, record.port) in self._known:
+                self._sink.absent(record.address, record.port, _refusal(measurement), record.observed_at)
             return
-        self.totals.add(record, visit.counted)
+        archive = self.totals.add(record, visit.counted)
         progress = self.progress
         progress.found += 1
         if record.service == "dicom":
@@ -313,7 +339,7 @@ class Scanner:
         if record.verdict == "exposed":
             progress.exposed += 1
             progress.studies, progress.images = self.totals.studies, self.totals.images
-        self._sink.put(measurement, record, visit.counted)
+        self._sink.put(measurement, record, visit.counted, archive.doors[0] if archive is not None else None)
 
     def _over(self, target: Target, done: bool = True) -> None:
         """``done`` False: it has no verdict, so that a resumed scan visits it again."""
@@ -342,6 +368,12 @@ class Scanner:
             self._sink.checkpoint(low, {"closed": self.totals.closed})
         except Exception as error:
             self._failure = self._failure or error
+
+
+def _refusal(measurement: Measurement) -> str:
+    """The errno's name of the refusal that a visit ended with."""
+    outcomes = [attempt.outcome for attempt in measurement.attempts]
+    return next((outcome.error for outcome in reversed(outcomes) if isinstance(outcome, Refused)), "EIO")
 
 
 class _First(Touch):

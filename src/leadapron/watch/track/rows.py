@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import msgspec
 from msgspec import Struct
 
+from leadapron.kernel.hostport import HostPort
 from leadapron.watch.measure.model import Measurement
 from leadapron.watch.measure.record import EndpointRecord, encoded
 
@@ -15,7 +16,8 @@ class ScanStart(Struct, frozen=True):
     """How a scan was asked for.
 
     ``targets`` as the user gave them, which is also how ``--resume`` finds it again; ``options`` whatever it takes to
-    run it again (JSON types only); ``scope`` the scope file in brief, None on loopback; ``authorised_by`` from it.
+    run it again (JSON types only); ``scope`` the scope file in brief, None on loopback; ``authorised_by`` from it;
+    ``campaign`` whose round it is.
     """
 
     targets: tuple[str, ...]
@@ -23,6 +25,7 @@ class ScanStart(Struct, frozen=True):
     seed: int
     authorised_by: str | None = None
     scope: dict[str, Any] | None = None
+    campaign: str | None = None
 
 
 class SightingRow(TypedDict):
@@ -40,12 +43,23 @@ class SightingRow(TypedDict):
     observed_at: str
     measurement: str
     record: str
+    archive: str | None
+
+
+class AbsenceRow(TypedDict):
+    """A row of ``absences`` but for its scan."""
+
+    address: str
+    port: int
+    error: str
+    observed_at: str
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def sighting_row(measurement: Measurement, record: EndpointRecord) -> SightingRow:
+def sighting_row(measurement: Measurement, record: EndpointRecord, door: tuple[str, int] | None = None) -> SightingRow:
+    """``door``: the first endpoint of the scan that led to the same archive."""
     exposed = record.exposed
     return {
         "address": record.address,
@@ -60,4 +74,5 @@ def sighting_row(measurement: Measurement, record: EndpointRecord) -> SightingRo
         "observed_at": record.observed_at,
         "measurement": _encode(measurement).decode(),
         "record": encoded(record),
+        "archive": None if door is None else str(HostPort(*door)),
     }

@@ -24,8 +24,8 @@ from leadapron.watch.measure.model import Measurement
 from leadapron.watch.measure.record import EndpointRecord, Summary
 from leadapron.watch.track.database import failures, name, open_engine
 from leadapron.watch.track.process import still_runs, this_process
-from leadapron.watch.track.rows import ScanStart, SightingRow
-from leadapron.watch.track.tables import scans, sightings
+from leadapron.watch.track.rows import AbsenceRow, ScanStart, SightingRow
+from leadapron.watch.track.tables import absences, scans, sightings
 
 State = Literal["running", "stopped", "done", "failed"]
 
@@ -49,8 +49,9 @@ class Scan(Struct, frozen=True):
 
 
 class Resume(Struct, frozen=True):
-    """What it takes to go on with a scan. ``recorded`` are the endpoints (address, port) that have a sighting already,
-    some of them behind ``position``. Options and seed are the stored ones: under others a position means nothing."""
+    """What it takes to go on with a scan. ``recorded`` are the endpoints (address, port) that have a sighting or an
+    absence already, some of them behind ``position``. Options and seed are the stored ones: under others a position
+    means nothing."""
 
     scan: Scan
     recorded: frozenset[tuple[str, int]]
@@ -109,6 +110,7 @@ class Store:
             "process": this_process(),
             "position": 0,
             "tally": "{}",
+            "campaign": start.campaign,
         }
         with failures(self._engine), self._engine.begin() as connection:
             key = connection.execute(scans.insert().values(row)).inserted_primary_key
@@ -117,15 +119,23 @@ class Store:
 
     def take_up(self, scan_id: int) -> None:
         """A stopped or killed scan runs again, in this process."""
-        self._update(scan_id, {"state": "running", "finished_at": None, "process": this_process()})
+        self._update(scan_id, {"state": "running", "finished_at": None, "folded_at": None, "process": this_process()})
 
     def append(
-        self, scan_id: int, rows: Sequence[SightingRow], position: int | None, tally: Mapping[str, int] | None
+        self,
+        scan_id: int,
+        rows: Sequence[SightingRow],
+        position: int | None,
+        tally: Mapping[str, int] | None,
+        absent: Sequence[AbsenceRow] = (),
     ) -> None:
-        """Add sightings and, in the same transaction, move the position: it never runs ahead of what is stored."""
+        """Add sightings and absences and, in the same transaction, move the position: it never runs ahead of what is
+        stored."""
         with failures(self._engine), self._engine.begin() as connection:
             if rows:
                 connection.execute(_INSERT, [{"scan_id": scan_id, **row} for row in rows])
+            if absent:
+                connection.execute(absences.insert(), [{"scan_id": scan_id, **row} for row in absent])
             values: dict[str, Any] = {}
             if position is not None:
                 values["position"] = position
@@ -194,14 +204,25 @@ class Store:
         for measurement, record in self._rows(scan_id, sightings.c.measurement, sightings.c.record):
             yield Sighting(self._decode(measured, measurement), self._decode(judged, record))
 
-    def resumable(self, targets: Sequence[str]) -> Resume | None:
-        """The newest scan of these very targets that did not come to its end, or None.
+    def rounds(self, campaign: str, limit: int = 2) -> list[Scan]:
+        """The scans of a campaign, the newest first."""
+        query = sa.select(scans).where(scans.c.campaign == campaign).order_by(scans.c.id.desc()).limit(limit)
+        with failures(self._engine), self._engine.connect() as connection:
+            found = connection.execute(query).mappings().all()
+        return [self._scan(row) for row in found]
+
+    def resumable(self, targets: Sequence[str], campaign: str | None = None) -> Resume | None:
+        """The newest scan of these very targets, for this campaign or for none, that did not come to its end, or None.
 
         Raises ``UsageError`` where it still runs in another process: one device is never asked by two scans at once.
         """
         query = (
             sa.select(scans)
-            .where(scans.c.targets == _json(tuple(targets)), scans.c.state != "done")
+            .where(
+                scans.c.targets == _json(tuple(targets)),
+                scans.c.state != "done",
+                scans.c.campaign.is_(None) if campaign is None else scans.c.campaign == campaign,
+            )
             .order_by(scans.c.id.desc())
             .limit(1)
         )
@@ -212,7 +233,11 @@ class Store:
         if row["state"] == "running" and (pid := still_runs(row["process"])) is not None:
             raise UsageError(f"scan {row['id']} of these targets still runs, as process {pid}. Stop that one first")
         scan = self._scan(row)
-        return Resume(scan, frozenset((a, p) for a, p in self._rows(scan.id, sightings.c.address, sightings.c.port)))
+        recorded = {(a, p) for a, p in self._rows(scan.id, sightings.c.address, sightings.c.port)}
+        absent = sa.select(absences.c.address, absences.c.port).where(absences.c.scan_id == scan.id)
+        with failures(self._engine), self._engine.connect() as connection:
+            recorded.update((a, p) for a, p in connection.execute(absent))
+        return Resume(scan, frozenset(recorded))
 
     def _rows(self, scan_id: int, *columns: sa.ColumnElement[Any]) -> Iterator[tuple[Any, ...]]:
         """Columns of a scan's sightings in order. Pages by key, so that no transaction stays open between two items:
@@ -245,6 +270,7 @@ class Store:
                 seed=row["seed"],
                 authorised_by=row["authorised_by"],
                 scope=None if row["scope"] is None else self._read(row["scope"], dict[str, Any]),
+                campaign=row["campaign"],
             ),
             position=row["position"],
             tally=self._read(row["tally"], dict[str, int]),

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 from leadapron.kernel.errors import Failure, LeadApronError
 from leadapron.watch.measure.model import Measurement
 from leadapron.watch.measure.record import EndpointRecord, Summary
-from leadapron.watch.track.rows import ScanStart, SightingRow, sighting_row
+from leadapron.watch.track.rows import AbsenceRow, ScanStart, SightingRow, sighting_row
 
 if TYPE_CHECKING:
     from leadapron.watch.track.store import Store
@@ -54,6 +54,7 @@ class Writer:
         self._work = threading.Condition(lock)  # the thread waits on it for something to do
         self._news = threading.Condition(lock)  # callers wait on it for what the thread did
         self._queue: list[SightingRow] = []
+        self._absent: list[AbsenceRow] = []  # bounded by what was known to be open
         self._position: int | None = None
         self._tally: Mapping[str, int] | None = None
         self._given = 0  # puts and checkpoints so far; ``_settled`` is how many of them are committed
@@ -88,11 +89,12 @@ class Writer:
             assert self._scan_id is not None
             return self._scan_id
 
-    def put(self, measurement: Measurement, record: EndpointRecord) -> None:
-        """Queue a sighting. A closed endpoint is none and is not saved: those are only counted, in the tally."""
+    def put(self, measurement: Measurement, record: EndpointRecord, door: tuple[str, int] | None = None) -> None:
+        """Queue a sighting; ``door``: the first one of this scan to the same archive. A closed endpoint is none and is
+        not saved: those are only counted, in the tally."""
         if record.verdict == "closed":
             return
-        row = sighting_row(measurement, record)
+        row = sighting_row(measurement, record, door)
         with self._news:
             if len(self._queue) >= QUEUE_ROWS:
                 self._wait(lambda: len(self._queue) < QUEUE_ROWS, "taken a sighting")
@@ -100,6 +102,12 @@ class Writer:
             self._queue.append(row)
             if len(self._queue) == BATCH_ROWS:
                 self._work.notify()
+
+    def absent(self, address: str, port: int, error: str, observed_at: str) -> None:
+        """Queue that an endpoint which was known to be open gave no connection."""
+        with self._news:
+            self._give()
+            self._absent.append({"address": address, "port": port, "error": error, "observed_at": observed_at})
 
     def checkpoint(self, position: int, tally: Mapping[str, int] | None = None) -> None:
         """Everything before ``position`` in the permuted order was put; ``tally`` is what was only counted so far."""
@@ -190,6 +198,7 @@ class Writer:
         with self._news:
             self._failure = failure
             self._queue.clear()
+            self._absent.clear()
             self._news.notify_all()
 
     def _open(self) -> Store:
@@ -213,11 +222,12 @@ class Writer:
                     break
                 self._work.wait(left)
             rows, self._queue = self._queue, []
+            absent, self._absent = self._absent, []
             position, self._position = self._position, None
             tally, self._tally = self._tally, None
             given, self._urgent, self._oldest_at = self._given, False, 0.0
             self._news.notify_all()  # there is room in the queue
-        store.append(scan_id, rows, position, tally)
+        store.append(scan_id, rows, position, tally, absent)
         with self._news:
             self._settled = given
             self._saved += len(rows)

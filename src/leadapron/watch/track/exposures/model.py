@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from leadapron.kernel.hostport import HostPort
 from leadapron.watch.measure.record import Severity, Verdict
+from leadapron.watch.track.exposures.episode import Size
 
 State = Literal["open", "closed"]
 Kind = Literal["opened", "grew", "shrank", "closed", "reopened", "moved"]
@@ -27,9 +28,7 @@ class Marks(Struct, frozen=True, omit_defaults=True):
     any_calling_ae: bool | None = None
     any_called_ae: bool | None = None
     called: str | None = None  # the title that it took
-    method: str | None = None  # how its studies were counted: ``model.Count``
-    most: int | None = None  # upper end of the interval of an estimate, studies
-    least: int | None = None  # lower end
+    size: Size | None = None  # what the last count says for certain
 
 
 class Exposure(Struct, frozen=True, kw_only=True):

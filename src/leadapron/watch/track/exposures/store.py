@@ -5,6 +5,7 @@ Reads are short and ask for no more than they show: a page of fifty exposures, o
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import Failure, UsageError
 from leadapron.watch.measure.model import Measurement
 from leadapron.watch.measure.record import EndpointRecord
-from leadapron.watch.track.database import failures, name
+from leadapron.watch.track.database import failures, name, open_engine
 from leadapron.watch.track.exposures.model import Event, Exposure, Marks
 from leadapron.watch.track.tables import events, exposures, sightings
 
@@ -174,6 +175,15 @@ class Exposures:
                 f"{name(self._engine)} holds a row that cannot be read: it was damaged, or changed by hand. "
                 "Restore it from a backup"
             ) from error
+
+
+def open_endpoints(location: str | Path) -> frozenset[tuple[str, int]]:
+    """``Exposures.open_endpoints`` of a database that is opened for this question."""
+    engine = open_engine(location)
+    try:
+        return Exposures(engine).open_endpoints()
+    finally:
+        engine.dispose()
 
 
 def _order(order: str) -> list[sa.ColumnElement[Any]]:

@@ -23,7 +23,9 @@ scans = Table(
     Column("tally", Text, nullable=False),  # JSON object: what was only counted, such as closed endpoints
     Column("summary", Text),  # JSON, when finished
     Column("campaign", String(64)),  # its name in the configuration; None for a scan that a person started
-    Column("folded_at", String(20)),  # when its sightings were folded into exposures
+    Column("folded_at", String(20)),  # when its sightings were folded into exposures; None: there may be new ones
+    Column("folded_sighting", BigInteger),  # up to which of its sightings, and absences, they were
+    Column("folded_absence", BigInteger),
     CheckConstraint("state IN ('running', 'stopped', 'done', 'failed')", name="scan_state"),
 )
 

@@ -1,0 +1,129 @@
+"""Sums by day, country and campaign: what charts are drawn from, so that a page need not add up a million sightings.
+
+Each fold writes the standing of all countries and campaigns for its day, so that a day is whole by itself and adds up
+to what stood open at its end; what was opened and closed on a day is counted from the events. An archive behind several
+doors is counted once, with the fullest of their counts, where the door stands that stands for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from leadapron.watch.track.database import failures
+from leadapron.watch.track.tables import days, events, exposures
+
+_SUMS = ("open", "archives", "studies", "images", "patients")
+_COUNTED = ("opened", "closed", "reopened")
+Group = tuple[str, str]
+
+
+class Standing(Struct, frozen=True):
+    """What stands open. ``open``: exposures; ``archives``: without second doors; the rest are sums over archives."""
+
+    open: int = 0
+    archives: int = 0
+    studies: int = 0
+    images: int = 0
+    patients: int = 0
+
+
+def standing(connection: sa.Connection) -> Standing:
+    """What stands open now, in all."""
+    groups = _standing(connection).values()
+    return Standing(**{name: sum(group[name] for group in groups) for name in _SUMS})
+
+
+def recount(engine: sa.Engine, day: str) -> None:
+    """Sums of ``day`` (2026-11-21), the newest one, once more: for whoever has changed the country of exposures."""
+    with failures(engine), engine.begin() as connection:
+        write(connection, day, ())
+
+
+def write(connection: sa.Connection, day: str, touched: Iterable[str]) -> None:
+    """The rows of ``day`` as things stand now, and what happened on each day of ``touched``."""
+    for earlier in sorted({one for one in touched if one < day}):
+        _carry_to(connection, earlier)
+        _store(connection, earlier, _read(connection, earlier))
+    later = connection.execute(sa.select(days.c.day).where(days.c.day > day).limit(1)).scalar()
+    if later is None:
+        _store(connection, day, _standing(connection))
+    else:  # an old scan that is folded late: what stood open then is not known any more
+        _carry_to(connection, day)
+        _store(connection, day, _read(connection, day))
+
+
+def _standing(connection: sa.Connection) -> dict[Group, dict[str, int]]:
+    first = sa.func.coalesce(exposures.c.door_of, exposures.c.id).label("first")
+    fullest = (
+        sa.select(first, *(sa.func.max(exposures.c[name]).label(name) for name in _SUMS[2:]))
+        .where(exposures.c.state == "open")
+        .group_by(first)
+        .subquery()
+    )
+    country, campaign = sa.func.coalesce(exposures.c.country, ""), sa.func.coalesce(exposures.c.campaign, "")
+    archives = (
+        sa.select(country, campaign, sa.func.count(), *(_sum(fullest.c[name]) for name in _SUMS[2:]))
+        .join(fullest, fullest.c.first == exposures.c.id)
+        .group_by(country, campaign)
+    )
+    doors = sa.select(country, campaign, sa.func.count()).where(exposures.c.state == "open").group_by(country, campaign)
+    groups: dict[Group, dict[str, int]] = {}
+    for place, name, number in connection.execute(doors):
+        groups[place, name] = {**dict.fromkeys(_SUMS, 0), "open": number}
+    for place, name, *sums in connection.execute(archives):
+        row = groups.setdefault((place, name), dict.fromkeys(_SUMS, 0))
+        row.update(zip(_SUMS[1:], map(int, sums), strict=True))
+    return groups
+
+
+def _sum(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.func.coalesce(sa.func.sum(column), 0)
+
+
+def _happened(connection: sa.Connection, day: str) -> dict[Group, dict[str, int]]:
+    country, campaign = sa.func.coalesce(exposures.c.country, ""), sa.func.coalesce(exposures.c.campaign, "")
+    query = (
+        sa.select(country, campaign, events.c.kind, sa.func.count())
+        .join(exposures, exposures.c.id == events.c.exposure_id)
+        .where(events.c.at >= day, events.c.at < day + "U", events.c.kind.in_(_COUNTED))  # 'U' follows the 'T' of times
+        .group_by(country, campaign, events.c.kind)
+    )
+    groups: dict[Group, dict[str, int]] = {}
+    for place, name, kind, number in connection.execute(query):
+        groups.setdefault((place, name), dict.fromkeys(_COUNTED, 0))[kind] = number
+    return groups
+
+
+def _read(connection: sa.Connection, day: str) -> dict[Group, dict[str, int]]:
+    rows = connection.execute(sa.select(days).where(days.c.day == day)).mappings()
+    return {(row["country"], row["campaign"]): {name: row[name] for name in _SUMS} for row in rows}
+
+
+def _carry_to(connection: sa.Connection, day: str) -> None:
+    """A day without rows gets the standing of the last one before it."""
+    if connection.execute(sa.select(days.c.day).where(days.c.day == day).limit(1)).scalar() is not None:
+        return
+    before = connection.execute(sa.select(sa.func.max(days.c.day)).where(days.c.day < day)).scalar()
+    if before is not None:
+        _store(connection, day, _read(connection, before))
+
+
+def _store(connection: sa.Connection, day: str, groups: dict[Group, dict[str, int]]) -> None:
+    happened = _happened(connection, day)
+    connection.execute(days.delete().where(days.c.day == day))
+    rows = [
+        {
+            "day": day,
+            "country": group[0],
+            "campaign": group[1],
+            **groups.get(group, dict.fromkeys(_SUMS, 0)),
+            **happened.get(group, dict.fromkeys(_COUNTED, 0)),
+        }
+        for group in sorted({*groups, *happened})
+    ]
+    if rows:
+        connection.execute(days.insert(), rows)

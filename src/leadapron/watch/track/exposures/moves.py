@@ -1,0 +1,109 @@
+"""Whether an exposure that went away is one that appeared elsewhere in the same scan.
+
+Recognised by the machine, never by its patients. The same TLS certificate is sure, as long as nobody else shows it: a
+product that comes with one certificate for everybody, or one that stands on several servers, tells nothing. Without one
+it is a guess, marked as one: the same product, version, implementation UID and behaviour towards AE titles, an exact
+count of at least a hundred studies, and as many studies as before or a few more. Where two could be meant, nothing is
+said. Several doors of one archive move together, each to the same port where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from leadapron.watch.track.exposures.model import Marks
+
+TELLING: Final = 100  # studies
+GROWTH: Final = 1.1
+MORE: Final = 50  # studies, beside the growth
+
+
+class Trace(Struct, frozen=True):
+    """What is compared. ``archive``: the same for all doors to one archive."""
+
+    key: int
+    address: str
+    port: int
+    archive: Hashable
+    certificate: str | None
+    product: str | None
+    version: str | None
+    marks: Marks
+
+
+class Move(Struct, frozen=True):
+    """``old`` and ``new`` are keys of traces."""
+
+    old: int
+    new: int
+    sure: bool
+
+
+def moves(gone: Iterable[Trace], new: Iterable[Trace], elsewhere: Collection[str] = ()) -> list[Move]:
+    """The moves from what is gone to what is new; each is in one at most. ``elsewhere``: certificates that other
+    exposures show too."""
+    gone, new = list(gone), list(new)
+
+    def certificate(trace: Trace) -> Hashable:
+        return None if trace.certificate in elsewhere else trace.certificate
+
+    found = [Move(a.key, b.key, True) for a, b in _pairs(gone, new, certificate, lambda t: t.address)]
+    told = {move.old for move in found}, {move.new for move in found}
+    gone, new = [t for t in gone if t.key not in told[0]], [t for t in new if t.key not in told[1]]
+    guessed = _pairs(gone, new, _manner, lambda t: t.archive, _may_have_grown)
+    return found + [Move(a.key, b.key, False) for a, b in guessed]
+
+
+def _manner(trace: Trace) -> Hashable:
+    marks = trace.marks
+    if marks.implementation_uid is None or _studies(trace) < TELLING:
+        return None
+    return trace.product, trace.version, marks.implementation_uid, marks.any_calling_ae, marks.any_called_ae
+
+
+def _studies(trace: Trace) -> int:
+    size = trace.marks.size
+    return size.least if size is not None and size.least == size.most else 0
+
+
+def _may_have_grown(old: Trace, new: Trace) -> bool:
+    return _studies(old) <= _studies(new) <= _studies(old) * GROWTH + MORE
+
+
+def _pairs(
+    gone: list[Trace],
+    new: list[Trace],
+    sign: Callable[[Trace], Hashable],
+    whole: Callable[[Trace], Hashable],
+    fits: Callable[[Trace, Trace], bool] = lambda old, now: True,
+) -> list[tuple[Trace, Trace]]:
+    """Pairs with the same sign (None: no sign), where one ``whole`` on one side can only be one on the other."""
+    olds: dict[Hashable, list[Trace]] = {}
+    for trace in gone:
+        if (mark := sign(trace)) is not None:
+            olds.setdefault(mark, []).append(trace)
+    after: dict[Hashable, set[Hashable]] = {}
+    before: dict[Hashable, set[Hashable]] = {}
+    candidates: list[tuple[Trace, Trace]] = []
+    for now in new:
+        for old in olds.get(sign(now), ()) if sign(now) is not None else ():
+            if fits(old, now):
+                candidates.append((old, now))
+                after.setdefault(whole(old), set()).add(whole(now))
+                before.setdefault(whole(now), set()).add(whole(old))
+    clear = [(a, b) for a, b in candidates if len(after[whole(a)]) == 1 and len(before[whole(b)]) == 1]
+    chosen: list[tuple[Trace, Trace]] = []
+    taken: set[int] = set()
+    for same_port in (True, False):
+        left = [(a, b) for a, b in clear if a.key not in taken and b.key not in taken]
+        for old, now in left:
+            if {old.key, now.key} & taken or (same_port and old.port != now.port):
+                continue
+            if not same_port and sum(a.key == old.key or b.key == now.key for a, b in left) > 1:
+                continue  # which of several doors it was, the port alone could have told
+            chosen.append((old, now))
+            taken |= {old.key, now.key}
+    return chosen
