@@ -104,13 +104,14 @@ def _moved(drafts: list[Server], draw: random.Random) -> list[Server]:
     """Some of who comes are who went: the same software, archive and, with TLS, certificate."""
     going = [one for one in drafts if one.role == "goes"]
     coming = [one for one in drafts if one.role == "comes"]
-    for n, (code, sure) in enumerate(f.MOVED):
+    for n, (code, persona) in enumerate(f.MOVED):
         old = next(one for one in going if one.country == code)
         new = next(one for one in coming if one.country == code)
         going.remove(old)
         coming.remove(new)
-        if sure:
-            old = structs.replace(old, persona="tls-open", port=TLS_PORT, identity=f"moved-{n}.example")
+        old = structs.replace(old, persona=persona)
+        if persona == "tls-open":
+            old = structs.replace(old, port=TLS_PORT, identity=f"moved-{n}.example")
         drafts[old.number] = structs.replace(old, then=None)
         drafts[new.number] = structs.replace(
             new, persona=old.persona, port=old.port, seed=old.seed, identity=old.identity, was=old.number

@@ -17,8 +17,19 @@ SERVERS: Final = 2_300
 OPEN: Final = 590
 GONE: Final = 172
 NEW: Final = 129
-MOVED: Final = (("US", True), ("US", True), ("IN", True), *[("US", False)] * 4, ("IN", False), ("BR", False))
-"""Nine of the gone are nine of the new, at another address; True: with the same certificate (0.14 % spoke TLS)."""
+MOVED: Final = (
+    ("US", "tls-open"),
+    ("US", "tls-open"),
+    ("IN", "tls-open"),
+    ("US", "osirix"),
+    ("US", "conquest"),
+    ("US", "dcm4chee"),
+    ("US", "ge-pacs"),
+    ("IN", "unmatched"),
+    ("BR", "clearcanvas"),
+)
+"""Nine of the gone are nine of the new, at another address: by the same certificate (0.14 % spoke TLS), or without one,
+each with other software, so that one can tell."""
 MOVED_IMAGES: Final = (3_600_000, 8_000_000)
 GONE_STUDIES: Final = (300, 60_000)  # mostly small ones reacted
 STUDIES: Final = (24_300_000, 35_000_000)
@@ -125,11 +136,10 @@ OPEN_KINDS: Final[Mapping[str, int]] = {
     "clearcanvas": 3,
 }
 GUARDED_KINDS: Final[Mapping[str, int]] = {
-    "rejects-calling": 45,
-    "rejects-called": 30,
-    "rejects-everybody": 10,
-    "not-authorized": 8,
-    "refuses-contexts": 5,
+    "rejects-calling": 48,
+    "rejects-called": 32,
+    "rejects-everybody": 12,
+    "refuses-contexts": 6,
     "needs-identity": 2,
 }
 CLOSED_AS: Final[Mapping[str, int]] = {"": 70, "rejects-calling": 22, "http": 8}
