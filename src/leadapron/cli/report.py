@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from leadapron.cli.place import location
 from leadapron.kernel.errors import Failure, UsageError
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def write_results(format_: str, output: Path | None, facts: Facts, reading: Read
         return
     records = (record for _, record in reading.pairs())
     lines = _lines(format_, records, reading.summary)
-    _print(lines) if output is None else write_file(output, lines)
+    print_pieces(lines) if output is None else write_file(output, lines)
 
 
 def _lines(format_: str, records: Iterable[EndpointRecord], summarise: Callable[[], Summary]) -> Iterator[str]:
@@ -198,10 +199,10 @@ def _console(output: Path | None) -> Iterator[Console]:
     console = Console(file=text, width=like.width if output is None else FILE_WIDTH, highlight=False)
     yield console
     lines = [line.rstrip() + "\n" for line in text.getvalue().splitlines()]  # columns are padded with spaces
-    _print(lines) if output is None else write_file(output, lines)
+    print_pieces(lines) if output is None else write_file(output, lines)
 
 
-def _print(pieces: Iterable[str]) -> None:
+def print_pieces(pieces: Iterable[str]) -> None:
     """Write to stdout, to its last octet. A reader that went away is no error of ours, a full disk is one to name."""
     try:
         sys.stdout.writelines(pieces)
@@ -246,17 +247,7 @@ def _replace(path: Path, pieces: Iterable[str]) -> None:
 def _store(data: str | None) -> Iterator[Store]:
     """Open what there is; a place without scans is not made one by looking."""
     from leadapron.kernel.config import Settings, load
-    from leadapron.kernel.paths import DATABASE, default_data_dir
     from leadapron.watch.track.store import Store
 
-    settings = load(Settings)
-    location: str | Path
-    if data is None and settings.database_url is not None:
-        location = settings.database_url
-    else:
-        chosen = data if data is not None else settings.data
-        location = Path(chosen).expanduser() if chosen is not None else default_data_dir()
-        if not (location / DATABASE).exists():
-            raise UsageError(f"there is no scan in {location} yet. `leadapron scan TARGET` makes one")
-    with Store.open(location) as store:
+    with Store.open(location(data, load(Settings))) as store:
         yield store

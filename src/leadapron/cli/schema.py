@@ -16,14 +16,14 @@ import click
 if TYPE_CHECKING:
     from msgspec import Struct
 
-RECORDS = ("endpoint", "summary", "audit")
+RECORDS = ("endpoint", "summary", "exposure", "audit")
 
 
 @click.command(name="schema", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.argument("record", type=click.Choice(RECORDS))
 def command(record: str) -> None:
-    """Print the JSON Schema of a record: a line of 'scan --format jsonl' (endpoint), its last one (summary), or a line
-    of 'audit show --format jsonl' (audit)."""
+    """Print the JSON Schema of a record: a line of 'scan --format jsonl' (endpoint), its last one (summary), a line of
+    'feed --format jsonl' (exposure), or a line of 'audit show --format jsonl' (audit)."""
     click.echo(json.dumps(schema(record), indent=2))
 
 
@@ -61,5 +61,9 @@ def _kind(record: str) -> tuple[type[Struct], int]:
     from leadapron.watch.measure.record import EndpointRecord, Summary
 
     kinds: dict[str, type[Struct]] = {"endpoint": EndpointRecord, "summary": Summary}
+    if record == "exposure":
+        from leadapron.watch.reach.feeds.jsonl import ExposureRecord
+
+        kinds[record] = ExposureRecord
     kind = kinds[record]
     return kind, next(field.default for field in msgspec.structs.fields(kind) if field.name == "schema")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 PRIVATE = 0o600
@@ -22,12 +23,17 @@ def write_whole(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
 
     It is on stable storage on return. Raises OSError; what was there then still stands.
     """
+    write_pieces(path, (data,), mode=mode)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], *, mode: int = PRIVATE) -> None:
+    """``write_whole`` of what need not fit into memory. What ``pieces`` raises comes through, and nothing is written."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)  # whatever the umask
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(descriptor)
         os.replace(beside, path)

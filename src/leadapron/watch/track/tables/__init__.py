@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from leadapron.watch.track.tables.base import HEAD, metadata
 from leadapron.watch.track.tables.cases import cases, mails, notices, refusals, steps, views
-from leadapron.watch.track.tables.exposures import campaigns, days, events, exposures, hints, lookups
+from leadapron.watch.track.tables.exposures import campaigns, days, events, exposures, feeds, hints, lookups
 from leadapron.watch.track.tables.sightings import absences, scans, sightings
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "days",
     "events",
     "exposures",
+    "feeds",
     "hints",
     "lookups",
     "mails",

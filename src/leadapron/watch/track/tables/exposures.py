@@ -124,6 +124,15 @@ lookups = Table(
     Column("at", String(20), nullable=False),
 )
 
+# How far a feed has come that tells only what is new.
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("what", String(32), primary_key=True),  # digest of its selection and format
+    Column("event_id", BigInteger, nullable=False),  # the last event that was told
+    Column("at", String(20), nullable=False),
+)
+
 # What the console or the command line says of a campaign; what it is stands in the configuration.
 campaigns = Table(
     "campaigns",

@@ -1,0 +1,142 @@
+"""``leadapron feed``: what stands open, for CERTs and their programs. The formats are told of in docs/feeds.md."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from leadapron.kernel.errors import Failure, UsageError
+
+if TYPE_CHECKING:
+    from leadapron.kernel.config import Settings
+    from leadapron.watch.reach.feeds.about import Tlp
+    from leadapron.watch.reach.feeds.entries import Entry, Wanted
+
+FORMATS = ("intelmq", "csv", "stix", "ocsf", "jsonl")
+SENDER = "Lead Apron"
+_EVERY = 1000  # exposures between two lines of progress
+
+
+@click.command(name="feed", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="How it is written.")
+@click.option("--country", metavar="CC,…", help="Only in these countries: two letters of ISO 3166-1.")
+@click.option("--asn", metavar="N,…", help="Only in these autonomous systems.")
+@click.option("--network", "networks", multiple=True, metavar="CIDR,…", help="Only in these blocks of addresses.")
+@click.option("--campaign", metavar="NAME", help="Only what this campaign saw last.")
+@click.option(
+    "--state", type=click.Choice(["open", "closed", "all"]), default="open", show_default=True, help="As it is now."
+)
+@click.option("--since", metavar="TIME", help="Only what was seen open, or was closed, since: 2026-11-21, 36h, 7d.")
+@click.option("--new", is_flag=True, help="Only what changed since the last feed with --new and this selection.")
+@click.option("--sender", metavar="NAME", help="Who sends it. [default: the organisation in section notices]")
+@click.option("--tlp", type=click.Choice(["clear", "green", "amber", "red"]), help="Traffic Light Protocol marking.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it there, whole or not at all, instead of to stdout.",
+)
+@click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
+def command(
+    format_: str,
+    country: str | None,
+    asn: str | None,
+    networks: tuple[str, ...],
+    campaign: str | None,
+    state: str,
+    since: str | None,
+    new: bool,
+    sender: str | None,
+    tlp: str | None,
+    output: Path | None,
+    data: str | None,
+) -> None:
+    """Write what stands open, for CERTs and their programs.
+
+    \b
+    leadapron feed --format csv --country DE,AT --output germany.csv
+    leadapron feed --format intelmq --network 192.0.2.0/24 --since 7d
+    leadapron feed --format stix --tlp amber --state all --new --output new.json
+    """
+    if new and since:
+        raise click.UsageError("--new and --since both say from when; give one of them.")
+    import msgspec
+
+    from leadapron.cli.place import opened
+    from leadapron.cli.report import print_pieces
+    from leadapron.kernel.clock import SystemClock, iso
+    from leadapron.kernel.config import Settings, load
+    from leadapron.watch.reach.feeds import entries, marks
+    from leadapron.watch.reach.feeds.about import About
+    from leadapron.watch.reach.feeds.formats import writer
+    from leadapron.watch.reach.feeds.plain import plain
+
+    clock = SystemClock()
+    settings = load(Settings)
+    selection = entries.Selection(
+        countries=() if country is None else entries.countries(country),
+        asns=() if asn is None else entries.asns(asn),
+        networks=tuple(entries.network(block) for text in networks for block in text.split(",") if block.strip()),
+        campaign=campaign,
+        state=cast("Wanted", state),
+        since=None if since is None else entries.moment(since, clock),
+    )
+    about = About(
+        sender=plain(sender or _organisation(settings)) or SENDER, made_at=iso(clock.now()), tlp=cast("Tlp | None", tlp)
+    )
+    with opened(data, settings) as engine:
+        key, newest = marks.key(selection, format_), 0
+        if new:
+            newest = marks.newest(engine)
+            selection = msgspec.structs.replace(selection, after=marks.mark(engine, key), upto=newest)
+        counted = _Counted(entries.read(engine, selection))
+        pieces = writer(format_)(counted, about)
+        print_pieces(pieces) if output is None else _write(output, pieces)
+        if new:
+            marks.move(engine, key, newest, clock)
+    print(f"{counted.number:,} {'exposure' if counted.number == 1 else 'exposures'}", file=sys.stderr)
+
+
+class _Counted:
+    """The entries, counted on their way; on a terminal one sees that it goes on."""
+
+    def __init__(self, entries: Iterator[Entry]) -> None:
+        self._entries = entries
+        self.number = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        shown = sys.stderr.isatty()
+        for entry in self._entries:
+            self.number += 1
+            if shown and self.number % _EVERY == 0:
+                print(f"\r{self.number:,} exposures …", end="", file=sys.stderr, flush=True)
+            yield entry
+        if shown and self.number >= _EVERY:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _organisation(settings: Settings) -> str | None:
+    found = (settings.notices or {}).get("organisation")
+    return found if isinstance(found, str) else None
+
+
+def _write(path: Path, pieces: Iterator[str]) -> None:
+    """To a file for its owner's eyes, since it says which servers stand open; a device or a pipe is written to."""
+    from leadapron.kernel.files import write_pieces
+
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(pieces)
+        else:
+            write_pieces(path, (piece.encode() for piece in pieces))
+    except FileNotFoundError:
+        raise UsageError(f"cannot write {path}: there is no such directory") from None
+    except OSError as error:
+        raise Failure(
+            f"cannot write {path}: {error.strerror or type(error).__name__}. Free some space or choose another place"
+        ) from error

@@ -1,0 +1,41 @@
+"""The database that a command reads, opened: a place without one is not made one by looking."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leadapron.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from leadapron.kernel.config import Settings
+
+
+def location(data: str | None, settings: Settings) -> str | Path:
+    """The database's URL or the data directory: ``--data`` wins over the configuration. Raises ``UsageError`` for a
+    directory without a database."""
+    from leadapron.kernel.paths import DATABASE, default_data_dir
+
+    if data is None and settings.database_url is not None:
+        return settings.database_url
+    chosen = data if data is not None else settings.data
+    place = Path(chosen).expanduser() if chosen is not None else default_data_dir()
+    if not (place / DATABASE).exists():
+        raise UsageError(f"there is no scan in {place} yet. `leadapron scan TARGET` makes one")
+    return place
+
+
+@contextlib.contextmanager
+def opened(data: str | None, settings: Settings) -> Iterator[sa.Engine]:
+    """The database, closed again in the end."""
+    from leadapron.watch.track.database import open_engine
+
+    engine = open_engine(location(data, settings))
+    try:
+        yield engine
+    finally:
+        engine.dispose()

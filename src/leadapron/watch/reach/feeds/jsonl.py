@@ -1,0 +1,116 @@
+"""Our own JSON lines: an exposure with all that happened to it. ``leadapron schema exposure`` prints their schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import Struct
+
+from leadapron.watch.measure.record import FindingRef, Severity, Verdict
+from leadapron.watch.reach.feeds.about import About, exposure_id
+from leadapron.watch.reach.feeds.entries import Entry
+from leadapron.watch.reach.feeds.lines import line
+from leadapron.watch.track.exposures.model import Event, Kind, State
+
+
+class Happened(Struct, frozen=True):
+    """An event. Counts are those of before and after. ``sure``: False for a move that is a guess."""
+
+    at: str
+    kind: Kind
+    studies_before: int | None
+    studies: int | None
+    images_before: int | None
+    images: int | None
+    sure: bool | None
+
+
+class ExposureRecord(Struct, frozen=True, kw_only=True, tag_field="type", tag="exposure"):
+    """One line of ``leadapron feed --format jsonl``. Times are ISO 8601 UTC; counts are those of the last time that it
+    was seen open. ``second_door``: the same archive stands open at another endpoint too and is counted there."""
+
+    id: str
+    address: str
+    port: int
+    transport: str
+    service: str
+    state: State
+    verdict: Verdict
+    severity: Severity | None
+    findings: tuple[FindingRef, ...]
+    first_seen: str
+    opened_at: str
+    last_open: str
+    last_answer: str
+    closed_at: str | None
+    episodes: int
+    patients: int | None
+    studies: int | None
+    images: int | None
+    complete: bool | None
+    product: str | None
+    version: str | None
+    second_door: bool
+    campaign: str | None
+    country: str | None
+    asn: int | None
+    operator: str | None
+    hostname: str | None
+    network: str | None
+    abuse_mailbox: str | None
+    events: tuple[Happened, ...]
+    schema: int = 1
+
+
+def lines(entries: Iterable[Entry], about: About) -> Iterator[str]:
+    """A line an exposure, line ends included."""
+    for entry in entries:
+        yield line(record(entry))
+
+
+def record(entry: Entry) -> ExposureRecord:
+    exposure = entry.exposure
+    return ExposureRecord(
+        id=str(exposure_id(entry)),
+        address=entry.address,
+        port=exposure.port,
+        transport=exposure.transport,
+        service=exposure.service,
+        state=exposure.state,
+        verdict=exposure.verdict,
+        severity=exposure.severity,
+        findings=entry.findings,
+        first_seen=exposure.first_seen,
+        opened_at=exposure.opened_at,
+        last_open=exposure.last_open,
+        last_answer=exposure.last_answer,
+        closed_at=exposure.closed_at,
+        episodes=exposure.episodes,
+        patients=exposure.patients,
+        studies=exposure.studies,
+        images=exposure.images,
+        complete=exposure.complete,
+        product=entry.product,
+        version=entry.version,
+        second_door=exposure.door_of is not None,
+        campaign=exposure.campaign,
+        country=entry.country,
+        asn=entry.asn,
+        operator=entry.operator,
+        hostname=entry.hostname,
+        network=entry.network,
+        abuse_mailbox=entry.abuse,
+        events=tuple(_happened(event) for event in entry.events),
+    )
+
+
+def _happened(event: Event) -> Happened:
+    return Happened(
+        event.at,
+        event.kind,
+        event.studies_before,
+        event.studies,
+        event.images_before,
+        event.images,
+        event.sure,
+    )
