@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from bench import counting, dead, relay, startup, verify
+from bench import autumn, counting, dead, relay, startup, verify
 from bench.run import Row, machine, version
 from leadapron import __version__
 
@@ -22,6 +22,7 @@ SUITES: dict[str, Callable[[int], dict[str, list[Row]]]] = {
     "counting": counting.suite,
     "relay": relay.suite,
     "huge": counting.huge,
+    "autumn": autumn.suite,
 }
 RESULTS = Path(__file__).parent / "results"
 
@@ -47,11 +48,13 @@ def table(title: str, rows: list[Row]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which (all but huge)")
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which (all but huge and autumn)")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--huge", action="store_true", help="35 million studies as well (minutes)")
+    parser.add_argument(
+        "--huge", action="store_true", help="35 million studies, and the autumn of 2019, as well (minutes)"
+    )
     options = parser.parse_args()
-    names = options.suites or [name for name in SUITES if name != "huge" or options.huge]
+    names = options.suites or [name for name in SUITES if name not in ("huge", "autumn") or options.huge]
     head = [
         f"## {date.today().isoformat()}",
         "",
