@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,3 +113,40 @@ def test_one_retrieval_over_the_web_that_is_refused_counts_nothing_and_alarms_on
     (alarm,) = meter.alarms()
     assert (alarm.rule, alarm.count, alarm.bound) == ("cap", 120, 50)
     assert web.retrieved("anna", [f"2.{study}" for study in range(40)]), "what was refused was counted"
+
+
+@given(st.lists(st.tuples(st.sampled_from(["WS1", "web:anna"]), st.integers(0, 9), st.integers(0, 2000)), max_size=30))
+def test_a_restart_gives_nobody_a_new_hour(done: list[tuple[str, int, int]]) -> None:
+    """The studies of the last hour count on in the next process, whose monotonic clock is another."""
+
+    before = Clock()
+
+    class Later(Clock):
+        """Goes on with ``before``, and began to count later."""
+
+        def monotonic(self) -> float:
+            return before.seconds - began
+
+        def now(self) -> datetime:
+            return before.now()
+
+    meter = Meter(lambda _: Bounds(studies_per_hour=5), clock=before, key=bytes(32))
+    for who, study, pause in done:
+        meter.retrieved(who, f"1.{study}")
+        before.seconds += pause
+    began = before.seconds - 5.0
+    again = Meter(lambda _: Bounds(studies_per_hour=5), clock=Later(), key=bytes(32))
+    again.take(meter.state())
+    for pause in (0, 1800, 1800):
+        before.seconds += pause
+        for who in ("WS1", "web:anna"):
+            for study in range(12):
+                assert meter.retrieved(who, f"1.{study}") == again.retrieved(who, f"1.{study}")
+
+
+def test_what_is_no_state_is_passed_over() -> None:
+    meter = Meter(lambda _: Bounds(), clock=Clock(), key=bytes(32))
+    for state in (b"", b"\xff", b"\x91\x01", bytes(100)):
+        meter.take(state)
+    assert meter.retrieved("WS1", "1.2")
+    assert b"1.2" not in meter.state() and not meter.changed

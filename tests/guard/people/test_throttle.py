@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.people.somebody import HERE, PASSWORD, Held, House, refused
-from leadapron.guard.identity.people import Kind, LoggedIn, RecoveryCode, TotpCode
+from guard.people.somebody import CHEAP, HERE, PASSWORD, Held, House, refused
+from leadapron.guard.identity.people import Kind, LoggedIn, LoginRefused, People, RecoveryCode, TotpCode
 from leadapron.guard.identity.people import throttle as throttle_module
 from leadapron.guard.identity.people.accounts import MOST_PLACES, PLACE_LASTS_S
 from leadapron.guard.identity.people.network import Network, network_of
@@ -231,3 +231,101 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (throttle._counts, throttle._networks, throttle._crowds):
         assert 0 < len(table) <= 50
     assert all(len(crowd.wide) <= 2 * CROWD for crowd in throttle._crowds.values())
+
+
+# ---- over a restart --------------------------------------------------------------------------------------------------
+
+Tried = tuple[bytes, int, str | None, bool]
+"""Account, network, device, whether the place is known."""
+keys = st.tuples(st.sampled_from([b"anna", b"ben"]), st.integers(0, 12), st.sampled_from([None, "d1"]), st.booleans())
+steps = st.tuples(keys, st.sampled_from([0.0, 1.0, 30.0, 4000.0]), st.sampled_from(["fails", "works", "withdrawn"]))
+
+
+class Restarted(Held):
+    """Another process: its monotonic clock began somewhere else."""
+
+    def __init__(self, before: Held) -> None:
+        super().__init__()
+        self.moment, self.ticks = before.moment, 17.0
+
+
+def attempt(throttle: Throttle, key: Tried) -> Attempt | Wait:
+    account, network, device, known = key
+    return throttle.enter(account, network_of(f"10.{network}.0.1"), device=device, known_place=known)
+
+
+@given(st.lists(steps, max_size=40), keys)
+def test_a_restart_changes_nothing(
+    done: list[tuple[tuple[bytes, int, str | None, bool], float, str]], then: tuple[bytes, int, str | None, bool]
+) -> None:
+    clock = Held()
+    throttle = Throttle(clock)
+    for key, pause, end in done:
+        found = attempt(throttle, key)
+        if isinstance(found, Attempt) and end != "fails":
+            (throttle.succeeded if end == "works" else throttle.withdraw)(found)
+        clock.forward(pause)
+    later = Restarted(clock)
+    again = Throttle(later)
+    again.take(throttle.state())
+    one, two = attempt(throttle, then), attempt(again, then)
+    if isinstance(one, Wait):
+        assert isinstance(two, Wait) and two.seconds == pytest.approx(one.seconds, abs=0.01)
+    else:
+        assert one == two
+
+
+async def test_who_has_to_wait_waits_after_a_restart_too(house: House) -> None:
+    for _ in range(FREE_PAIR + 4):
+        await house.enter(password="wrong wrong wrong")
+    before = await house.enter()
+    assert isinstance(before, LoginRefused) and before.retry_after_s is not None
+    house.close()
+    People(house.home, house.clock, hashing=CHEAP).close()  # the command line, in between
+    again = People(house.home, house.clock, hashing=CHEAP)
+    try:
+        after = await again.login(house.name, PASSWORD, house.code(), HERE)
+        assert isinstance(after, LoginRefused) and after.retry_after_s == pytest.approx(before.retry_after_s, abs=0.01)
+        house.clock.forward(LONGEST_WAIT_S)
+        assert isinstance(await again.login(house.name, PASSWORD, house.code(), HERE), LoggedIn)
+    finally:
+        again.close()
+
+
+async def test_it_is_kept_while_it_runs_for_who_is_killed(house: House) -> None:
+    for _ in range(FREE_PAIR + 4):
+        await house.enter(password="wrong wrong wrong")
+    await house.people.keep()
+    file = house.home / "throttle"
+    kept = file.read_bytes()
+    assert file.stat().st_mode & 0o777 == 0o600 and HERE.rpartition(".")[0].encode() not in kept
+    await house.people.keep()
+    assert file.read_bytes() == kept, "written though nothing had changed"
+    other = People(house.home, house.clock, hashing=CHEAP)
+    assert isinstance(await other.login(house.name, PASSWORD, house.code(), HERE), LoginRefused)
+    other._throttle.changed = False
+    other.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", bytes(200)])
+async def test_a_file_that_is_not_ours_is_as_good_as_none(house: House, data: bytes) -> None:
+    house.close()
+    (house.home / "throttle").write_bytes(data)
+    again = People(house.home, house.clock, hashing=CHEAP)
+    assert isinstance(await again.login(house.name, PASSWORD, house.code(), HERE), LoggedIn)
+    again.close()
+
+
+def test_a_clock_that_was_set_back_makes_no_wait_longer() -> None:
+    clock = Held()
+    throttle = Throttle(clock)
+    for _ in range(20):
+        attempt(throttle, (b"anna", 1, None, False))
+        clock.forward(3600)
+    attempt(throttle, (b"anna", 1, None, False))
+    later = Held()  # twenty hours earlier
+    again = Throttle(later)
+    again.take(throttle.state())
+    found = attempt(again, (b"anna", 1, None, False))
+    assert isinstance(found, Wait) and found.seconds <= LONGEST_WAIT_S
+    again.take(b"\xff\x00")  # no state at all

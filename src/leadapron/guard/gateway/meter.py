@@ -3,12 +3,14 @@
 One `Meter` stands in the gateway. It keeps the bounds that the policy has for a peer (`rates`), counts against what is
 usual for it (`alarms`), and collects the alarms until somebody takes them to the audit trail: it calls nobody.
 
-What is in memory is gone when the process ends: the last hour's studies begin anew, what is usual is kept by `save`.
-Study UIDs are held as hashes under a key that dies with the process.
+What is usual is kept by `save`, the last hour's studies by `state` and `take`: a restart gives nobody a new hour. Study
+UIDs are held as hashes, under a key of the guard's where they are to be kept and else under one that dies with the
+process. Requests of the last minute and what was alarmed about are in memory only.
 """
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
@@ -16,15 +18,18 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol
 
+import msgspec
 from msgspec import Struct
 
 from leadapron.guard.gateway.alarms import Alarm, Watch
 from leadapron.guard.gateway.baseline import Baseline, Measure
 from leadapron.guard.gateway.rates import Answers, Pace, Studies
+from leadapron.guard.identity.kept import Moments
 from leadapron.kernel.clock import Clock, SystemClock
 
 MAX_NAMES: Final = 20_000
 MAX_ALARMS: Final = 1_000
+MAX_KEPT: Final = 200_000
 WEB: Final = "web:"
 """Before the names of people, which may be those of peers."""
 
@@ -79,6 +84,9 @@ class Over(Struct, frozen=True):
         return False
 
 
+_kept = msgspec.msgpack.Decoder(list[tuple[float, str, bytes]])
+
+
 class _State:
     __slots__ = ("pace", "studies")
 
@@ -90,12 +98,19 @@ class Meter:
     """``caps`` gives the bounds that hold now for a name, None for one that nobody knows: it may do nothing."""
 
     def __init__(
-        self, caps: Callable[[str], Caps | None], *, clock: Clock | None = None, baseline: Baseline | None = None
+        self,
+        caps: Callable[[str], Caps | None],
+        *,
+        clock: Clock | None = None,
+        baseline: Baseline | None = None,
+        key: bytes | None = None,
     ) -> None:
         self._caps = caps
         self._clock = clock or SystemClock()
         self._watch = Watch(baseline if baseline is not None else Baseline())
-        self._key = secrets.token_bytes(32)
+        self._key = secrets.token_bytes(32) if key is None else hmac.digest(key, b"studies that were counted", "sha256")
+        self.changed = False
+        """Whether a study was counted since `state` was asked for."""
         self._states: OrderedDict[str, _State] = OrderedDict()
         self._alarms: deque[Alarm] = deque(maxlen=MAX_ALARMS)
 
@@ -139,8 +154,33 @@ class Meter:
             self._alarms += self._watch.refused(who, Measure.STUDIES, asked, bound, now)
             return False
         if fresh:
+            self.changed = True
             self._count(who, Measure.STUDIES, fresh, bound)
         return True
+
+    def state(self) -> bytes:
+        """The studies of the last hour, for `take` in the next process; the newest ``MAX_KEPT`` at most."""
+        self.changed = False
+        at = Moments(self._clock)
+        found = [
+            (at.to_keep(moment), who, study)
+            for who, state in self._states.items()
+            for study, moment in state.studies.seen(at.now)
+        ]
+        return msgspec.msgpack.encode(sorted(found)[-MAX_KEPT:])
+
+    def take(self, state: bytes) -> None:
+        """What was counted by a process before, under the same key."""
+        try:
+            found = _kept.decode(state)
+        except msgspec.MsgspecError:
+            return
+        at = Moments(self._clock)
+        seen: dict[str, list[tuple[bytes, float]]] = {}
+        for moment, who, study in found:
+            seen.setdefault(who, []).append((study, at.kept(moment)))
+        for who, studies in seen.items():
+            self._state(who).studies.again(studies, at.now)
 
     def results(self, who: str) -> Answers:
         """A counter for the answers to one query; tell `answered` when it is over."""

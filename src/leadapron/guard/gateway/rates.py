@@ -70,6 +70,16 @@ class Studies:
         self._forget(now)
         return len(self._seen)
 
+    def seen(self, now: float) -> list[tuple[bytes, float]]:
+        """Each with the moment from which on it counts, the oldest first; for `again` after a restart."""
+        self._forget(now)
+        return list(self._seen.items())
+
+    def again(self, seen: list[tuple[bytes, float]], now: float) -> None:
+        """What was counted before, under the same key; no moment is later than now."""
+        for one, moment in sorted(seen, key=lambda pair: pair[1]):
+            self._seen[one] = min(moment, now)
+
     def _forget(self, now: float) -> None:
         while self._seen and next(iter(self._seen.values())) <= now - HOUR_S:
             self._seen.popitem(last=False)

@@ -43,6 +43,7 @@ from leadapron.guard.gateway.setup import KEY_FILE
 from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
 from leadapron.guard.identity.authority import Authority
 from leadapron.guard.identity.contexts import delivery_context, refusal, reload, server_context, web_context
+from leadapron.guard.identity.kept import Kept
 from leadapron.guard.identity.people import Client, People, Provider, Site
 from leadapron.guard.identity.registry import Registry
 from leadapron.guard.identity.renewal import WARNING, Ending, expiring, renew_server
@@ -58,10 +59,12 @@ from leadapron.wire.aio.tls import client_context
 from leadapron.wire.pdu.types import UserIdentity
 
 BASELINE: Final = "baseline"
+STUDIES: Final = "studies"
 CAP: Final = "cap"
 USERNAME_AND_PASSCODE: Final = 2
 RULES_S: Final = 1.0
 SEEN_S: Final = 5.0
+KEEP_S: Final = 5.0
 SWEEP_S: Final = 60.0
 REFUSALS_S: Final = 1.0
 DAY_S: Final = 24 * 3600.0
@@ -87,6 +90,8 @@ class Running:
         self.pages: HostPort | None = None
         self._tell, self._clock = tell, clock
         self._authority: Authority
+        self._people: People
+        self._studies: Kept
         self._contexts: list[object] = []
 
     def record(self, event: AuditEvent) -> None:
@@ -106,6 +111,7 @@ class Running:
             self._rules: RULES_S,
             self._refusals: REFUSALS_S,
             self._seen: SEEN_S,
+            self._keep: KEEP_S,
             self._sweep: SWEEP_S,
             self._certificates: DAY_S,
             self._prune: DAY_S,
@@ -150,6 +156,12 @@ class Running:
 
     async def _seen(self) -> None:
         await asyncio.to_thread(self.registry.flush)
+
+    async def _keep(self) -> None:
+        """What a restart must not forget: who has to wait, and the studies of the last hour."""
+        if self.meter.changed:
+            await asyncio.to_thread(self._studies.write, self.meter.state())
+        await self._people.keep()
 
     async def _sweep(self) -> None:
         await asyncio.to_thread(self.meter.save, self.home / BASELINE)
@@ -218,8 +230,11 @@ async def run_guard(
         baseline = Baseline.load(home / BASELINE)
         bounds = Bounds(studies_per_hour=(settings.web or Web()).studies_per_hour)
         caps = partial(_caps, running.rules, bounds)
-        meter = running.meter = Meter(caps, clock=clock, baseline=baseline)
-        stack.callback(_save, meter, home / BASELINE)
+        meter = running.meter = Meter(caps, clock=clock, baseline=baseline, key=key)
+        running._studies = Kept(home / STUDIES, key, STUDIES)
+        if (counted := running._studies.read()) is not None:
+            meter.take(counted)
+        stack.callback(_save, running, home / BASELINE)
         trail.record(ApplicationActivity(started=True, launcher=console_user()))
         stack.callback(_stopped, trail)
         running.refusals = Refusals(trail.record, clock)
@@ -242,9 +257,10 @@ def _caps(rules: Reloading, people: Bounds, who: str) -> Caps | None:
     return people if ":" in who else rules.current.rules(who)
 
 
-def _save(meter: Meter, path: Path) -> None:
+def _save(running: Running, baseline: Path) -> None:
     with contextlib.suppress(OSError):
-        meter.save(path)
+        running.meter.save(baseline)
+        running._studies.write(running.meter.state())
 
 
 def _stopped(trail: Trail) -> None:
@@ -277,7 +293,7 @@ async def _syslog(running: Running, stack: AsyncExitStack) -> None:
 
 async def _listen(running: Running, stack: AsyncExitStack, clock: Clock) -> None:
     settings, home = running.settings, running.home
-    people = _people(running, stack, clock)
+    people = running._people = _people(running, stack, clock)
     outside, peers = server_context(home), delivery_context(home)
     running._contexts += [outside, peers]
     running.dimse = await stack.enter_async_context(

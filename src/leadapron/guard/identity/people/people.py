@@ -9,6 +9,7 @@ writes the audit trail calls `sweep`. A process that strangers can reach must gi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +90,9 @@ class People:
         self._emergencies = Emergencies(self.store)
         self._invitations = Invitations(self.store, self.accounts)
         self._enrolment = Enrolment(self.store, self.accounts, self._factors, self._invitations, self._passkeys)
+        self._throttle = Throttle(self.store.clock)
+        if (known := self.store.throttle.read()) is not None:
+            self._throttle.take(known)
         self._login = Login(
             self.store,
             self.accounts,
@@ -97,7 +101,7 @@ class People:
             Devices(self.store),
             self._hasher,
             self._gate,
-            Throttle(self.store.clock),
+            self._throttle,
         )
         self.own = Own(
             self.store,
@@ -125,6 +129,9 @@ class People:
 
     def close(self) -> None:
         self._gate.close()
+        if self._throttle.changed:
+            with contextlib.suppress(OSError):
+                self.store.throttle.write(self._throttle.state())
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -293,6 +300,13 @@ class People:
         else:
             self._outbox.tell(Kind.ACCOUNT, "", source, False, "code", done.reason)
         return done
+
+    # ---- every few seconds -------------------------------------------------------------------------------------------
+
+    async def keep(self) -> None:
+        """Keep who has to wait for a restart, if that has changed. Raises OSError."""
+        if self._throttle.changed:
+            await asyncio.to_thread(self.store.throttle.write, self._throttle.state())
 
     # ---- once a minute -----------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import exc
 
+from leadapron.guard.identity.kept import Kept
 from leadapron.guard.identity.people.tables import VERSION, metadata
 from leadapron.kernel.clock import Clock
 from leadapron.kernel.errors import Failure
@@ -30,6 +31,7 @@ from leadapron.kernel.seal import Sealer, key_file
 
 DATABASE: Final = "people.db"
 KEY: Final = "guard.key"
+THROTTLE: Final = "throttle"
 BUSY_TIMEOUT_S: Final = 10.0
 NOTE_TIMEOUT_S: Final = 0.05
 """A note is made in the middle of a request and not worth waiting for."""
@@ -43,6 +45,7 @@ class Store:
         key = key_file(home / KEY)
         self.clock = clock
         self.sealer = Sealer(key, "people")
+        self.throttle = Kept(home / THROTTLE, key, "throttle")
         self._signing = HKDF(hashes.SHA256(), 32, salt=None, info=b"people: recognise").derive(key)
         self._file = home / DATABASE
         private_file(self._file)

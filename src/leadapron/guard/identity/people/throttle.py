@@ -14,7 +14,7 @@ from anywhere, they get in from a known browser. After some free failures the wa
 as failed when it begins and is taken back when it succeeds, so that a hundred at the same time are no way around.
 Attempts that have to wait are refused before anything is hashed and are not counted.
 
-It is in memory and bounded; a restart forgets it. One thread uses it.
+It is in memory and bounded; `state` and `take` carry it over a restart. One thread uses it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
+from leadapron.guard.identity.kept import Moments
 from leadapron.guard.identity.people.network import Network
 from leadapron.kernel.clock import Clock
 
@@ -69,9 +71,21 @@ class _Crowd:
         self.next = 0.0
 
 
+class _State(Struct):
+    """What is kept; moments are the wall clock's. ``counts``: key, failures, last, next."""
+
+    counts: list[tuple[tuple[str, bytes, str], int, float, float]]
+    crowds: list[tuple[bytes, dict[str, float], float]]
+
+
+_decoder = msgspec.msgpack.Decoder(_State)
+
+
 class Throttle:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.changed = False
+        """Since `state` was asked for."""
         self._counts: OrderedDict[tuple[str, bytes, str], _Count] = OrderedDict()
         self._networks: OrderedDict[tuple[str, bytes, str], _Count] = OrderedDict()
         self._crowds: OrderedDict[bytes, _Crowd] = OrderedDict()
@@ -82,7 +96,7 @@ class Throttle:
         ``device``: from the cookie, verified to be this account's; ``known_place``: this person signed in from there.
         Each `Attempt` counts as a failure until `succeeded` or `withdraw` is called with it.
         """
-        now = self._clock.monotonic()
+        now, self.changed = self._clock.monotonic(), True
         stranger = device is None and not known_place
         keys: tuple[tuple[str, bytes, str], ...]
         if device is not None:
@@ -117,6 +131,37 @@ class Throttle:
         for key in attempt.keys:
             self._take_back(key)
         self._leave_crowd(attempt)
+
+    def state(self) -> bytes:
+        """All of it, for `take` in the next process."""
+        self.changed = False
+        at = Moments(self._clock)
+        counts = [
+            (key, one.failures, at.to_keep(one.last), at.to_keep(one.next))
+            for table in (self._counts, self._networks)
+            for key, one in table.items()
+        ]
+        crowds = [
+            (account, {wide: at.to_keep(last) for wide, last in crowd.wide.items()}, at.to_keep(crowd.next))
+            for account, crowd in self._crowds.items()
+        ]
+        return msgspec.msgpack.encode(_State(counts, crowds))
+
+    def take(self, state: bytes) -> None:
+        """What an earlier process knew. No wait is longer than it would be now, whatever became of the clock."""
+        try:
+            found = _decoder.decode(state)
+        except msgspec.MsgspecError:
+            return
+        at = Moments(self._clock)
+        for key, failures, last, then in found.counts[-2 * MOST_ENTRIES :]:
+            one = self._table(key)[key] = _Count()
+            one.failures, one.last = failures, min(at.kept(last), at.now)
+            one.next = min(at.kept(then), at.now + LONGEST_WAIT_S)
+        for account, networks, then in found.crowds[-MOST_ENTRIES:]:
+            crowd = self._crowds[account] = _Crowd()
+            crowd.wide = {wide: min(at.kept(last), at.now) for wide, last in networks.items()}
+            crowd.next = min(at.kept(then), at.now + CROWD_WAIT_S)
 
     def _wait(self, key: tuple[str, bytes, str], now: float) -> float:
         count = self._table(key).get(key)
