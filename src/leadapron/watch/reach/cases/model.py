@@ -19,10 +19,12 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple, get_args
 
+import msgspec
 from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort
+from leadapron.watch.reach.mailbox import is_mailbox
 
 State = Literal["new", "confirmed", "notified", "acknowledged", "escalated", "fixed", "closed", "reopened"]
 Actor = Literal["person", "rule", "scan", "mail"]
@@ -141,8 +143,9 @@ class Case(Struct, frozen=True, kw_only=True):
     """A row of ``cases``, and what it is about. Times are ISO 8601 UTC.
 
     ``due``: what a rule does at ``due_at``; None: nothing, it is a person's turn or the owner's. ``level``: the place
-    in `LEVELS`; ``reminders``: sent at that level; ``hold``: why nothing is written; ``event_id``: the last event of
-    its exposure that is in its history. From ``address`` on: the exposure as it stands.
+    in `LEVELS`; ``reminders``: sent at that level; ``hold``: why nothing is written; ``retest_at``: when a re-test was
+    last asked for; ``event_id``: the last event of its exposure that is in its history. From ``address`` on: the
+    exposure as it stands.
     """
 
     id: int
@@ -159,6 +162,7 @@ class Case(Struct, frozen=True, kw_only=True):
     language: str | None
     arms: dict[str, str]
     hold: str | None
+    retest_at: str | None
     event_id: int
     address: str
     port: int
@@ -184,3 +188,27 @@ class Step(Struct, frozen=True, kw_only=True):
     after: State
     text: str
     notice_id: int | None
+
+
+def checked_owner(owner: Owner) -> Owner:
+    """Raises ``UsageError`` for an owner who can't be written to."""
+    organisation = " ".join(owner.organisation.split())
+    if not organisation or len(organisation) > 200 or not organisation.isprintable():
+        raise UsageError("the owner's organisation should be one line of at most 200 printable characters")
+    if owner.mailbox is None and owner.postal is None:
+        raise UsageError("an owner needs a mailbox or a postal address; where neither can be found, escalate the case")
+    if owner.mailbox is not None and not is_mailbox(owner.mailbox):
+        raise UsageError("the owner's mailbox should be a plain one, as it@clinic.example")
+    if owner.postal is not None and (len(owner.postal) > 500 or not owner.postal.replace("\n", "").isprintable()):
+        raise UsageError("the owner's postal address should be lines of printable characters, 500 at most")
+    if owner.person is not None and (len(owner.person) > 200 or not owner.person.isprintable()):
+        raise UsageError("the owner's person should be one line of at most 200 printable characters")
+    for key, code in (("language", owner.language), ("country", owner.country)):
+        if code is not None and not (len(code) == 2 and code.isascii() and code.isalpha()):
+            raise UsageError(f"the owner's {key} should be a code of two letters, as de")
+    return msgspec.structs.replace(
+        owner,
+        organisation=organisation,
+        language=owner.language.lower() if owner.language else None,
+        country=owner.country.upper() if owner.country else None,
+    )

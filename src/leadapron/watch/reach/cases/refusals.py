@@ -47,6 +47,12 @@ def refused(connection: sa.Connection, settings: Rules, mailboxes: list[str], ad
     return None
 
 
+def networks(connection: sa.Connection, settings: Rules) -> list[tuple[Kind, str]]:
+    """The networks among them: all that can be said of a case whose owner nobody knows yet."""
+    kept = connection.execute(sa.select(refusals.c.value).where(refusals.c.kind == "network")).scalars()
+    return [*(one for one in settings.untouched() if one[0] == "network"), *(("network", value) for value in kept)]
+
+
 def meant(connection: sa.Connection, kind: Kind, value: str) -> list[int]:
     """The cases that a refusal is about, by their number."""
     query = sa.select(cases.c.id, cases.c.mailbox, exposures.c.address).join_from(
