@@ -7,10 +7,11 @@ this machine; a running guard obeys with the next request.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -21,17 +22,20 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _TRIES: Final = 3
 _LONGEST_LINE: Final = 4096
-F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _place(function: F) -> F:
-    """The options that say where the guard is."""
-    for option in (
-        click.option("--data", metavar="DIR", help="Where the guard's data is. [default: the configuration's, yours]"),
-        click.option("--config", type=_FILE, metavar="FILE", help="Configuration. [default: ./leadapron.toml, yours]"),
-    ):
-        function = option(function)
-    return function
+def _at_the_guard(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that say where the guard is, and itself the people of that guard as its first
+    argument, for as long as it runs."""
+
+    @click.option("--config", type=_FILE, metavar="FILE", help="Configuration. [default: ./leadapron.toml, yours]")
+    @click.option("--data", metavar="DIR", help="Where the guard's data is. [default: the configuration's, yours]")
+    @functools.wraps(function)
+    def opened(data: str | None, config: Path | None, **arguments: Any) -> None:
+        with _people(data, config) as people:
+            function(people, **arguments)
+
+    return opened
 
 
 _may = click.option("--may", metavar="LIST", default="", help="What is allowed, with commas: web:query,web:retrieve.")
@@ -62,16 +66,8 @@ def command() -> None:
 @click.option("--invite", is_flag=True, help="Print a code with which they choose password and factor themselves.")
 @click.option("--oidc", metavar="CLAIM", help="They log in at the OpenID provider, which calls them this.")
 @_stdin
-@_place
-def add(
-    name: str,
-    may: str,
-    invite: bool,
-    oidc: str | None,
-    password_stdin: bool,
-    data: str | None,
-    config: Path | None,
-) -> None:
+@_at_the_guard
+def add(people: People, name: str, may: str, invite: bool, oidc: str | None, password_stdin: bool) -> None:
     """Add a person. Without --may they may nothing.
 
     With --invite nobody else ever knows the password. Without it you are asked for one; before they can log in they
@@ -80,12 +76,11 @@ def add(
     if password_stdin and (invite or oidc):
         raise click.UsageError("--password-stdin sets a password; with --invite or --oidc there is none to set.")
     permissions = _permissions(may)
-    with _people(data, config) as people:
-        password = None if invite or oidc else _password(password_stdin, name)
-        name = people.manage.add(name, permissions, _by(), password=password, oidc=oidc)
-        if invite:
-            _show_code(people.manage.invite(name, _by()), config)
-            return
+    password = None if invite or oidc else _password(password_stdin, name)
+    name = people.manage.add(name, permissions, _by(), password=password, oidc=oidc)
+    if invite:
+        _show_code(people.manage.invite(name, _by()))
+        return
     if password is not None:
         click.echo(f"{name} was added, and needs a second factor: leadapron user factor {name} --totp", err=True)
     else:
@@ -94,21 +89,19 @@ def add(
 
 @command.command("invite", short_help="Print a code with which somebody sets password and factor anew.")
 @_name
-@_place
-def invite(name: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def invite(people: People, name: str) -> None:
     """Print a one-time code with which a person chooses password and factor in the browser. What they have holds
     until they did."""
-    with _people(data, config) as people:
-        _show_code(people.manage.invite(name, _by()), config)
+    _show_code(people.manage.invite(name, _by()))
 
 
 @command.command("list", short_help="Show who there is.")
 @_format
-@_place
-def list_(form: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def list_(people: People, form: str) -> None:
     """Show who there is, what they may, and which factors they have."""
-    with _people(data, config) as people:
-        found = people.manage.people()
+    found = people.manage.people()
     rows = [
         {
             "name": one.name,
@@ -126,40 +119,36 @@ def list_(form: str, data: str | None, config: Path | None) -> None:
 @command.command("may", short_help="Say what a person may.")
 @_name
 @click.argument("permissions", metavar="LIST")
-@_place
-def may(name: str, permissions: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def may(people: People, name: str, permissions: str) -> None:
     """Say what a person may from the next request on: web:query,web:retrieve. An empty LIST is nothing at all."""
     chosen = _permissions(permissions)
-    with _people(data, config) as people:
-        people.manage.set_permissions(name, chosen, _by())
+    people.manage.set_permissions(name, chosen, _by())
 
 
 @command.command("disable", short_help="Shut a person out.")
 @_name
-@_place
-def disable(name: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def disable(people: People, name: str) -> None:
     """Shut a person out, with the next request: sessions end, tokens open nothing."""
-    with _people(data, config) as people:
-        people.manage.set_disabled(name, True, _by())
+    people.manage.set_disabled(name, True, _by())
 
 
 @command.command("enable", short_help="Let a person in again.")
 @_name
-@_place
-def enable(name: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def enable(people: People, name: str) -> None:
     """Let a person in again who was disabled. The sessions of before stay ended."""
-    with _people(data, config) as people:
-        people.manage.set_disabled(name, False, _by())
+    people.manage.set_disabled(name, False, _by())
 
 
 @command.command("password", short_help="Set a person's password.")
 @_name
 @_stdin
-@_place
-def password(name: str, password_stdin: bool, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def password(people: People, name: str, password_stdin: bool) -> None:
     """Set a person's password. All their sessions end."""
-    with _people(data, config) as people:
-        people.manage.set_password(name, _password(password_stdin, name), _by())
+    people.manage.set_password(name, _password(password_stdin, name), _by())
 
 
 @command.command("factor", short_help="Set a person's second factor.")
@@ -168,20 +157,19 @@ def password(name: str, password_stdin: bool, data: str | None, config: Path | N
 @click.option("--webauthn", "what", flag_value="webauthn", help="A security key: prints a code for the browser.")
 @click.option("--recovery-codes", "what", flag_value="recovery", help="Ten new recovery codes in place of the old.")
 @click.option("--forget", "what", flag_value="forget", help="Forget all factors, end all sessions: a phone is lost.")
-@_place
-def factor(name: str, what: str | None, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def factor(people: People, name: str, what: str | None) -> None:
     """Set a person's second factor. A security key is registered in the browser, since only that can speak to it."""
     if what is None:
         raise click.UsageError("Say which: --totp, --webauthn, --recovery-codes or --forget.")
-    with _people(data, config) as people:
-        if what == "webauthn":
-            _show_code(people.manage.invite_factor(name, _by()), config)
-        elif what == "recovery":
-            _show_recovery(people.manage.new_recovery_codes(name, _by()))
-        elif what == "forget":
-            people.manage.forget_factors(name, _by())
-        else:
-            _show_recovery(_totp(people, name))
+    if what == "webauthn":
+        _show_code(people.manage.invite_factor(name, _by()))
+    elif what == "recovery":
+        _show_recovery(people.manage.new_recovery_codes(name, _by()))
+    elif what == "forget":
+        people.manage.forget_factors(name, _by())
+    else:
+        _show_recovery(_totp(people, name))
 
 
 # ---- tokens and sessions ---------------------------------------------------------------------------------------------
@@ -192,22 +180,20 @@ def factor(name: str, what: str | None, data: str | None, config: Path | None) -
 @_may
 @click.option("--days", type=click.IntRange(1, 366), required=True, metavar="N", help="How long it holds.")
 @click.option("--label", default="", metavar="TEXT", help="What it is for.")
-@_place
-def token(name: str, may: str, days: int, label: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def token(people: People, name: str, may: str, days: int, label: str) -> None:
     """Make an API token. It may what --may says as long as its owner may it, too, and is shown this once."""
     permissions = _permissions(may)
-    with _people(data, config) as people:
-        click.echo(people.manage.make_token(name, permissions, days, _by(), label))
+    click.echo(people.manage.make_token(name, permissions, days, _by(), label))
     click.echo("It is not shown again. Programs send it as: Authorization: Bearer lat_…", err=True)
 
 
 @command.command("tokens", short_help="Show which tokens there are.")
 @_format
-@_place
-def tokens(form: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def tokens(people: People, form: str) -> None:
     """Show which tokens there are, whose, for what, and when they were used last."""
-    with _people(data, config) as people:
-        found = people.manage.tokens()
+    found = people.manage.tokens()
     rows = [
         {
             "number": one.id,
@@ -226,20 +212,18 @@ def tokens(form: str, data: str | None, config: Path | None) -> None:
 
 @command.command("token-revoke", short_help="Make a token void.")
 @_number
-@_place
-def token_revoke(number: int, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def token_revoke(people: People, number: int) -> None:
     """Make a token void, with the next request. 'leadapron user tokens' shows its number."""
-    with _people(data, config) as people:
-        _found(people.manage.revoke_token(number, _by()), f"there is no token {number} that holds")
+    _found(people.manage.revoke_token(number, _by()), f"there is no token {number} that holds")
 
 
 @command.command("sessions", short_help="Show who is logged in.")
 @_format
-@_place
-def sessions(form: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def sessions(people: People, form: str) -> None:
     """Show who is logged in, from where and how."""
-    with _people(data, config) as people:
-        found = people.manage.sessions()
+    found = people.manage.sessions()
     rows = [
         {
             "number": one.id,
@@ -257,11 +241,10 @@ def sessions(form: str, data: str | None, config: Path | None) -> None:
 
 @command.command("session-end", short_help="End a session.")
 @_number
-@_place
-def session_end(number: int, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def session_end(people: People, number: int) -> None:
     """End a session, with its next request. 'leadapron user sessions' shows its number."""
-    with _people(data, config) as people:
-        _found(people.manage.revoke_session(number, _by()), f"there is no session {number}")
+    _found(people.manage.revoke_session(number, _by()), f"there is no session {number}")
 
 
 # ---- break-glass -----------------------------------------------------------------------------------------------------
@@ -277,28 +260,26 @@ def emergency() -> None:
 @click.option("--label", default="safe", show_default=True, metavar="TEXT", help="Which envelope this is.")
 @click.option("--hours", type=click.IntRange(1, 24), default=4, show_default=True, help="How long it allows once used.")
 @click.option("--days", type=click.IntRange(1, 400), default=366, show_default=True, help="How long the code holds.")
-@_place
-def arm(may: str, label: str, hours: int, days: int, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def arm(people: People, may: str, label: str, hours: int, days: int) -> None:
     """Print a code for the envelope in the safe. It works once, without account or factor, for whoever says who they
     are and why; an alert goes out at once. An earlier code of the same label is void."""
     permissions = _permissions(may)
-    with _people(data, config) as people:
-        code = people.manage.arm(permissions, _by(), label=label, hours=hours, days=days)
+    code = people.manage.arm(permissions, _by(), label=label, hours=hours, days=days)
     click.echo(code)
     click.echo(
         f"Put it in the envelope '{label}' and seal it. It is not shown again. It is used in the browser, at "
-        f"{_address(config)}/guard/emergency",
+        f"{_address()}/guard/emergency",
         err=True,
     )
 
 
 @emergency.command("list", short_help="Show which envelopes there are.")
 @_format
-@_place
-def emergency_list(form: str, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def emergency_list(people: People, form: str) -> None:
     """Show which envelopes there are, and which were opened, by whom and why."""
-    with _people(data, config) as people:
-        found = people.manage.envelopes()
+    found = people.manage.envelopes()
     rows = [
         {
             "number": one.id,
@@ -319,11 +300,10 @@ def emergency_list(form: str, data: str | None, config: Path | None) -> None:
 
 @emergency.command("disarm", short_help="Make an armed code void.")
 @_number
-@_place
-def disarm(number: int, data: str | None, config: Path | None) -> None:
+@_at_the_guard
+def disarm(people: People, number: int) -> None:
     """Make an armed code void. 'leadapron user emergency list' shows its number."""
-    with _people(data, config) as people:
-        _found(people.manage.disarm(number, _by()), f"there is no armed code {number}")
+    _found(people.manage.disarm(number, _by()), f"there is no armed code {number}")
 
 
 # ---- what they share -------------------------------------------------------------------------------------------------
@@ -395,21 +375,21 @@ def _show_recovery(codes: Sequence[str]) -> None:
         click.echo(code)
 
 
-def _show_code(code: str, config: Path | None) -> None:
+def _show_code(code: str) -> None:
     click.echo(code)
     click.echo(
-        f"Give them this code. It works once, within seven days, in the browser at {_address(config)}/guard/setup",
+        f"Give them this code. It works once, within seven days, in the browser at {_address()}/guard/setup",
         err=True,
     )
 
 
-def _address(config: Path | None) -> str:
-    """Where browsers find the guard, as far as the configuration says."""
+def _address() -> str:
+    """Where browsers find the guard, as far as the configuration of this command says."""
     from leadapron.guard.settings import load_guard
     from leadapron.kernel.errors import UsageError
 
     try:
-        origins = load_guard(config).origins()
+        origins = load_guard(click.get_current_context().params["config"]).origins()
     except UsageError:
         origins = ()
     return origins[0] if origins else "https://(the guard)"
