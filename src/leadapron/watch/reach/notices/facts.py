@@ -38,7 +38,8 @@ class Us(Struct, frozen=True):
 
 class Facts(Struct, frozen=True, kw_only=True):
     """``product``: the remedy file that suits, None where it is the generic one; ``bound``: of all three counts.
-    ``commands``: how to check it oneself. ``notices``: how many were sent so far. Dates are ISO 8601."""
+    ``commands``: how to check it oneself. ``duty``: the law's name, ``duty_sentence`` what it asks. ``notices``: how
+    many were sent so far. Dates are ISO 8601."""
 
     us: Us
     level: int
@@ -64,6 +65,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     person: str | None
     country: str | None
     duty: str | None
+    duty_sentence: str | None
     notices: int
     first_notice: str | None
 
@@ -93,6 +95,7 @@ def facts(
     person: str | None,
     country: str | None,
     duty: str | None,
+    duty_sentence: str | None,
     notices: int,
     first_notice: str | None,
 ) -> Facts:
@@ -130,7 +133,8 @@ def facts(
         organisation=printable(organisation, LONGEST_NAME),
         person=printable(person, LONGEST_NAME),
         country=country,
-        duty=printable(duty, LONGEST_NAME),
+        duty=duty,
+        duty_sentence=duty_sentence,
         notices=notices,
         first_notice=first_notice,
     )

@@ -78,8 +78,8 @@ class Text(Struct, frozen=True, kw_only=True):
 
 
 class Sent(Struct, frozen=True, kw_only=True):
-    """What one round of sending did, as numbers of notices. ``limited``: due, but a limit for the hour is reached;
-    ``held``: the case is on hold; ``dropped``: refused, or closed in the meantime."""
+    """What one round of sending did, as numbers of notices. ``limited``: due, but a limit for the hour is reached.
+    ``dropped``: refused, held or closed in the meantime."""
 
     sent: tuple[int, ...] = ()
     later: tuple[int, ...] = ()
@@ -87,7 +87,6 @@ class Sent(Struct, frozen=True, kw_only=True):
     unsure: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()
     limited: int = 0
-    held: int = 0
     trouble: str | None = None
     """Why the round ended before its time: the server can't be reached, or won't let us in."""
 
