@@ -36,7 +36,8 @@ T = TypeVar("T")
 
 class Scan(Struct, frozen=True):
     """A scan as stored. Times are ISO 8601 UTC. ``position``: how much of the permuted order is done; ``tally``: what
-    was only counted up to there (closed endpoints); ``summary`` is there once the scan was finished."""
+    was only counted up to there (closed endpoints); ``summary`` is there once the scan was finished; ``process``: who
+    runs it, or did last (see ``process``)."""
 
     id: int
     state: State
@@ -46,6 +47,7 @@ class Scan(Struct, frozen=True):
     position: int
     tally: dict[str, int]
     summary: Summary | None
+    process: str | None = None
 
 
 class Resume(Struct, frozen=True):
@@ -275,6 +277,7 @@ class Store:
             position=row["position"],
             tally=self._read(row["tally"], dict[str, int]),
             summary=None if row["summary"] is None else self._read(row["summary"], Summary),
+            process=row["process"],
         )
 
     def _read(self, text: str, kind: type[T]) -> T:
