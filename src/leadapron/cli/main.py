@@ -36,10 +36,16 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "report": ("leadapron.cli.report:command", "Watch", "Show an earlier scan again, or write its report."),
     "scope": ("leadapron.cli.scope:command", "Watch", "Write or read a scope file: what you are authorised to touch."),
     "schema": ("leadapron.cli.schema:command", "Watch", "Print the JSON Schema of a record."),
+    "owner": ("leadapron.cli.owner:command", "Reach", "Find out whom to tell of an exposed server, and confirm it."),
     "feed": (
         "leadapron.cli.feed:command",
         "Reach",
         "Write what stands open for CERTs: IntelMQ, CSV, STIX, OCSF, JSON lines.",
+    ),
+    "statistics": (
+        "leadapron.cli.statistics:command",
+        "Reach",
+        "Write figures that are fit to publish: aggregates only, small cells suppressed.",
     ),
     "init": ("leadapron.cli.init:command", "Guard", "Set up a guard in front of the archive that is already there."),
     "up": ("leadapron.cli.up:command", "Guard", "Run what the configuration has: the guard, its pages, enrolment."),

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from owners import rows, web
-from owners.names import name_server
 
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.track.owner.gather import gather
@@ -18,6 +16,8 @@ from leadapron.watch.track.owner.hints import Hints
 from leadapron.watch.track.owner.model import Gathered
 from leadapron.watch.track.owner.suggestion import suggestion
 from leadapron.watch.track.tables import hints, lookups
+from owners import rows, web
+from owners.names import name_server
 
 ADDRESS = "5.145.140.7"  # nobody is ever connected there: it is only asked about, of servers on loopback
 POINTER = ("7.140.145.5.in-addr.arpa", "PTR")
@@ -51,6 +51,7 @@ async def test_everything_that_is_known_of_a_server(engine: sa.Engine, tmp_path:
         },
     )
     zone = {POINTER: ["mail.praxis-muster.de."], ("mail.praxis-muster.de", "A"): [ADDRESS]}
+    zone["pacs.klinik.example.de", "A"] = ["5.145.140.6", ADDRESS]
     with name_server(zone) as dns, web.web_server() as rdap:
         rdap.pages[f"/ip/{ADDRESS}"] = web.json(rows.network("5.145.140.0", "5.145.140.255"))
         settings = rows.quick(
@@ -69,7 +70,7 @@ async def test_everything_that_is_known_of_a_server(engine: sa.Engine, tmp_path:
         ("cert", "CERT-Bund, certbund@bsi.bund.de"),
         ("regulator", "Datenschutzaufsicht des Landes (Anschriften beim BfDI), https://www.bfdi.bund.de"),
     }
-    assert gathered.missing == ("security.txt: switched off: [lookups] security_txt (1 time)",)
+    assert gathered.missing == ("security.txt: switched off: [lookups] security_txt",)
     assert rows.place(engine, key) == ("DE", 64500, "Example Telecom")
     assert all(agent.startswith("leadapron/") for agent in rdap.agents)
     advice = suggestion(gathered.hints)

@@ -1,5 +1,8 @@
 """Names in the TLS certificate that a server showed when it was scanned; nobody is asked for them.
 
+Anybody may put any name into a certificate of their own. Where DNS may be asked, a name that leads to the server's
+address is marked (`LEADS`).
+
 Only host names under a public suffix are kept. A subject may hold a person's name, and ``pacs.local`` says nothing.
 """
 
@@ -14,6 +17,7 @@ from leadapron.watch.track.owner.model import Found
 from leadapron.watch.track.owner.text import host_name
 
 ISSUED: Final = "TLS certificate, issued by an authority (not verified)"
+LEADS: Final = "TLS certificate, and the name leads to the address"
 SELF_SIGNED: Final = "TLS certificate, self-signed"
 MOST_NAMES: Final = 8
 _COMMON_NAME = re.compile(r"(?:^|,)\s*CN=((?:[^,\\]|\\.){1,253})", re.IGNORECASE)  # of a subject after RFC 4514

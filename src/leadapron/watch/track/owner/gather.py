@@ -39,6 +39,7 @@ from leadapron.watch.track.tables import exposures, sightings
 AT_ONCE: Final = 16
 BATCH: Final = 128  # exposures between two writes
 _MOST_DOMAINS: Final = 3  # of one exposure, that are asked for security.txt
+_MOST_CHECKED: Final = 3  # names of a certificate that are looked up
 _MOST_REASONS: Final = 20
 
 _MEANS: Final = {"dns": "reverse DNS", "rdap": "RDAP", "security-txt": "security.txt", "files": "country and network"}
@@ -153,7 +154,10 @@ class Sources:
                 self._note(key, kept, shared, missing)
         result: dict[int, dict[str, Said]] = {}
         for subject in subjects:
-            said = result[subject.id] = {**shared, "certificate": Said(subject.names, now)}
+            names = subject.names
+            if settings.dns and private is None:
+                names = await self._checked(address, names)
+            said = result[subject.id] = {**shared, "certificate": Said(names, now)}
             if not settings.security_txt:
                 missing[Missing(_MEANS["security-txt"], "switched off: [lookups] security_txt")] += 1
             elif private is not None:
@@ -161,6 +165,15 @@ class Sources:
             else:
                 await self._security(said, now, missing)
         return result
+
+    async def _checked(self, address: str, names: tuple[Found, ...]) -> tuple[Found, ...]:
+        """A certificate may name anybody; the names that lead to the address say so."""
+        checked = []
+        for one in names[:_MOST_CHECKED]:
+            question = functools.partial(self._resolver.leads, one.value, address)
+            kept = await self._cache.found(f"leads {one.value} {address}", self._settings.cache_days, question)
+            checked.append(kept.found[0] if kept.found else one)
+        return (*checked, *names[_MOST_CHECKED:])
 
     async def _security(self, said: dict[str, Said], now: str, missing: Counter[Missing]) -> None:
         domains = _domains(said)
@@ -243,9 +256,9 @@ def _contacts(code: str) -> Iterable[Found]:
 
 
 def _told(missing: Counter[Missing]) -> tuple[str, ...]:
-    """Each reason once: ``RDAP: rdap.arin.net does not answer within 15 s (12 addresses)``."""
+    """Each reason once: ``RDAP: rdap.arin.net does not answer within 15 s (12 times)``."""
     lines = [
-        f"{one.means}: {one.reason} ({count:,} {'time' if count == 1 else 'times'})"
+        f"{one.means}: {one.reason}" + (f" ({count:,} times)" if count > 1 else "")
         for one, count in sorted(missing.items(), key=lambda item: (item[0].means, -item[1], item[0].reason))
     ]
     return tuple(lines[:_MOST_REASONS])

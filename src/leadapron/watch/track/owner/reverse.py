@@ -16,6 +16,7 @@ import dns.resolver
 import dns.reversename
 
 from leadapron.kernel.hostport import HostPort
+from leadapron.watch.track.owner import certificate
 from leadapron.watch.track.owner.asking import Turns, Unanswered
 from leadapron.watch.track.owner.domains import made_from_address
 from leadapron.watch.track.owner.model import Found
@@ -59,6 +60,11 @@ class Resolver:
                 back = False
             found.append(Found("reverse-dns", name, CONFIRMED if back else UNCONFIRMED))
         return tuple(found)
+
+    async def leads(self, name: str, address: str) -> tuple[Found, ...]:
+        """That a certificate's name leads to the address, if it does. Raises `Unanswered`."""
+        there = address in await self.addresses(name, version=ipaddress.ip_address(address).version)
+        return (Found("certificate-name", name, certificate.LEADS),) if there else ()
 
     async def addresses(self, name: str, *, version: int) -> tuple[str, ...]:
         """The addresses of a name. Raises `Unanswered`."""

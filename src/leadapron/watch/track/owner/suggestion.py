@@ -5,9 +5,9 @@ What is believed, in this order:
 1. What a person confirmed or entered. The institution's own name comes from a person only: nine in ten servers
    cannot be named one to one, and a letter to the wrong hospital harms two.
 2. ``security.txt`` of the domain: its owner says there how to be told.
-3. The domain: of a certificate that an authority issued; of a reverse name that leads back to the address; of a
-   self-signed certificate. A name made for a line, one at a dynamic-DNS service and one in the operator's own domain
-   name nobody. A role mailbox there (RFC 2142 §4) is a guess, and marked as one.
+3. The domain: of a certificate's name that leads to the address; of a reverse name that leads back to it; of other
+   names in a certificate, which may be anybody's. A name made for a line, one at a dynamic-DNS service and one in the
+   operator's own domain name nobody. A role mailbox there (RFC 2142 §4) is a guess, and marked as one.
 4. The network's operator, by its abuse mailbox: knows whose line it is, and may pass a notice on.
 5. The national CERT, and the regulator, by country.
 """
@@ -25,7 +25,7 @@ from leadapron.watch.track.owner.hints import best
 from leadapron.watch.track.owner.model import Hint
 from leadapron.watch.track.owner.text import mailbox
 
-_TRUST = (certificate.ISSUED, reverse.CONFIRMED, certificate.SELF_SIGNED)
+_TRUST = (certificate.LEADS, reverse.CONFIRMED, certificate.ISSUED, certificate.SELF_SIGNED)
 
 
 class Suggestion(Struct, frozen=True, kw_only=True):
@@ -132,7 +132,7 @@ def _domain(hints: Sequence[Hint], abuse: Hint | None) -> tuple[Hint | None, str
 
 def _instead(abuse: Hint | None, cert: Contact | None) -> str:
     if abuse is not None:
-        return "no mailbox of the owner is published: the network's operator knows whose line it is"
+        return "instead: no mailbox of the owner is published: the network's operator knows whose line it is"
     if cert is not None:
-        return "neither owner nor operator publishes a mailbox: the national CERT is the one to tell"
-    return "nobody to write to is known"
+        return "instead: neither owner nor operator publishes a mailbox: the national CERT is the one to tell"
+    return "instead: nobody to write to is known"

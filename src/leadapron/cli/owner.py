@@ -1,0 +1,289 @@
+"""``leadapron owner …``: who may own an exposed server, looked up and confirmed; docs/owners.md says who is asked."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from leadapron.watch.track.exposures.model import Exposure
+    from leadapron.watch.track.owner.countries import Contact
+    from leadapron.watch.track.owner.model import Hint
+    from leadapron.watch.track.owner.suggestion import Suggestion
+
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_FILE_WIDTH: Final = 160
+_NUMBER: Final = click.IntRange(1, 2**63 - 1)
+
+_data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
+_by = click.option("--by", required=True, metavar="NAME", help="Who decides: your name, which is kept with it.")
+_format = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="How to show it.",
+)
+
+
+@click.group(name="owner", context_settings=_SETTINGS)
+def command() -> None:
+    """Find out whom to tell of an exposed server, and say whether that is right."""
+
+
+@command.command("show", short_help="Show the hints at an owner, and what they come to.")
+@click.argument("exposure", metavar="ADDRESS:PORT|NUMBER")
+@_format
+@_data
+def show(exposure: str, format_: str, data: str | None) -> None:
+    """Show the hints at the owner of one exposed server, and whom they suggest to write to. Nobody is asked.
+
+    \b
+    leadapron owner show 192.0.2.7:104
+    leadapron owner show 12 --format json
+    """
+    from leadapron.watch.track.owner.hints import Hints
+
+    with _opened(data) as engine:
+        one = _exposure(engine, exposure)
+        hints = Hints(engine).of(one.id)
+    _print(_document([(one, hints)]) if format_ == "json" else _table(one, hints))
+
+
+@command.command("look-up", short_help="Ask who may own exposed servers.")
+@click.argument("exposures", metavar="[ADDRESS:PORT|NUMBER …]", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All that are open.")
+@_format
+@_data
+def look_up(exposures: tuple[str, ...], all_: bool, format_: str, data: str | None) -> None:
+    """Ask who may own exposed servers: reverse DNS, registries (RDAP), your own MMDB files.
+
+    Each source is asked slowly, and not again for what it answered in the last 30 days; the section lookups of
+    leadapron.toml says otherwise. What could not be found out is listed on stderr.
+
+    \b
+    leadapron owner look-up 192.0.2.7:104
+    leadapron owner look-up --all
+    """
+    if bool(exposures) == all_:
+        raise click.UsageError("Name exposures, or give --all for all that are open.")
+    from leadapron.watch.track.owner.gather import gather
+    from leadapron.watch.track.owner.settings import load_lookups
+    from leadapron.wire.aio.loop import run
+
+    settings = load_lookups()
+    with _opened(data) as engine:
+        chosen = _open(engine) if all_ else [_exposure(engine, one) for one in exposures]
+        gathered = run(gather(engine, [one.id for one in chosen], settings, progress=_progress))
+        ids = {one.id: one for one in _some(engine, [one.id for one in chosen])}
+    by_exposure: dict[int, list[Hint]] = {key: [] for key in ids}
+    for hint in gathered.hints:
+        by_exposure[hint.exposure_id].append(hint)
+    if format_ == "json":
+        _print(_document([(ids[key], some) for key, some in by_exposure.items()]))
+    elif len(ids) == 1:
+        _print(_table(*next((ids[key], some) for key, some in by_exposure.items())))
+    else:
+        _print(_brief([(ids[key], some) for key, some in by_exposure.items()]))
+    for line in gathered.missing:
+        print(f"not looked up: {line}", file=sys.stderr)
+
+
+@command.command("add", short_help="Note what you know of an owner.")
+@click.argument("exposure", metavar="ADDRESS:PORT|NUMBER")
+@click.argument("kind", type=click.Choice(("organisation", "mailbox", "country")))
+@click.argument("value")
+@click.option("--source", required=True, metavar="TEXT", help="From where you know it: telephone, their web page.")
+@_by
+@_data
+def add(exposure: str, kind: str, value: str, source: str, by: str, data: str | None) -> None:
+    """Note what you know of an owner: the institution's name, a mailbox, the country (two letters).
+
+    \b
+    leadapron owner add 12 organisation "Example Clinic" --source telephone --by "A. Person"
+    """
+    from leadapron.watch.track.owner.hints import Hints
+
+    with _opened(data) as engine:
+        one = _exposure(engine, exposure)
+        hint = Hints(engine).add(one.id, kind, value, source, by)
+    print(f"Hint {hint.id} of exposure {one.id} is noted and confirmed.", file=sys.stderr)
+
+
+@command.command("confirm", short_help="Say that a hint is right.")
+@click.argument("hint", type=_NUMBER)
+@_by
+@_data
+def confirm(hint: int, by: str, data: str | None) -> None:
+    """Say that a hint is right. It then goes before all that is only looked up."""
+    _decide(hint, "confirmed", by, data)
+
+
+@command.command("reject", short_help="Say that a hint is wrong.")
+@click.argument("hint", type=_NUMBER)
+@_by
+@_data
+def reject(hint: int, by: str, data: str | None) -> None:
+    """Say that a hint is wrong. It counts for nothing then, and does not come back."""
+    _decide(hint, "rejected", by, data)
+
+
+def _decide(hint: int, state: Literal["confirmed", "rejected"], by: str, data: str | None) -> None:
+    from leadapron.watch.track.owner.hints import Hints
+
+    with _opened(data) as engine:
+        decided = Hints(engine).decide(hint, state, by)
+    print(f"Hint {decided.id} of exposure {decided.exposure_id} is {state}.", file=sys.stderr)
+
+
+# ---- what they share -------------------------------------------------------------------------------------------------
+
+
+def _opened(data: str | None) -> Any:
+    from leadapron.cli.place import opened
+    from leadapron.kernel.config import Settings, load
+
+    return opened(data, load(Settings))
+
+
+def _exposure(engine: sa.Engine, text: str) -> Exposure:
+    from leadapron.kernel.errors import UsageError
+    from leadapron.kernel.hostport import parse_host_port
+    from leadapron.watch.track.exposures.store import Exposures
+
+    store = Exposures(engine)
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return store.get(int(text))
+    place = parse_host_port(text, "exposure")
+    found = store.at(place.host, place.port)
+    if found is None:
+        raise UsageError(f"{place} was never seen open. The number or ADDRESS:PORT of an exposure is wanted")
+    return found
+
+
+def _some(engine: sa.Engine, ids: list[int]) -> list[Exposure]:
+    from leadapron.watch.track.exposures.store import Exposures
+
+    return Exposures(engine).some(ids)
+
+
+def _open(engine: sa.Engine) -> list[Exposure]:
+    from leadapron.watch.track.exposures.store import MOST, Exposures
+
+    found: list[Exposure] = []
+    while True:
+        page, total = Exposures(engine).find(state="open", order="id", limit=MOST, offset=len(found))
+        found += page
+        if not page or len(found) >= total:
+            return found
+
+
+def _progress(done: int, total: int) -> None:
+    if total > 1:
+        print(f"{done:,} of {total:,} looked up", file=sys.stderr)
+
+
+def _table(one: Exposure, hints: list[Hint]) -> Iterator[str]:
+    from leadapron.watch.track.owner.countries import name
+    from leadapron.watch.track.owner.suggestion import suggestion
+
+    place = "" if one.country is None else f", {name(one.country, 'en')}"
+    yield f"Exposure {one.id}: {one}{place}\n\n"
+    if not hints:
+        yield f"No hints yet: leadapron owner look-up {one.id}\n"
+        return
+    header = ("HINT", "KIND", "VALUE", "STATE", "SEEN", "SOURCE")
+    rows = [(str(h.id), h.kind, h.value, "" if h.state == "hint" else h.state, h.at[:10], h.source) for h in hints]
+    yield from _columns(header, rows)
+    yield "\n"
+    yield from _columns(("WHOM TO TELL", ""), _told(suggestion(hints)))
+
+
+def _told(advice: Suggestion) -> list[tuple[str, str]]:
+    rows = [
+        ("organisation", advice.organisation or "not known: a person confirms or enters it"),
+        ("mailbox", (advice.mailbox or "none is published") + (" (a guess)" if advice.guess else "")),
+        ("web form", advice.page or ""),
+        ("domain", advice.domain or ""),
+        ("operator", " ".join(part for part in (advice.operator, _angled(advice.operator_mailbox)) if part)),
+        (
+            "CERT",
+            "" if advice.cert is None else f"{advice.cert.name} {_angled(advice.cert.mailbox) or advice.cert.page}",
+        ),
+        ("regulator", _reach(advice.regulator)),
+        ("language", advice.language),
+    ]
+    return [row for row in rows if row[1]] + [("because", reason) for reason in advice.reasons]
+
+
+def _reach(contact: Contact | None) -> str:
+    return "" if contact is None else f"{contact.name} {_angled(contact.mailbox) or contact.page}"
+
+
+def _angled(mailbox: str | None) -> str:
+    return "" if mailbox is None else f"<{mailbox}>"
+
+
+def _brief(found: list[tuple[Exposure, list[Hint]]]) -> Iterator[str]:
+    from leadapron.watch.track.owner.suggestion import suggestion
+
+    rows = []
+    for one, hints in found:
+        advice = suggestion(hints)
+        first = advice.mailbox if not advice.guess else None
+        cert = advice.cert.mailbox or advice.cert.page if advice.cert is not None else ""
+        told = first or advice.operator_mailbox or cert
+        rows.append((str(one.id), str(one), advice.country or "", advice.domain or "", advice.operator or "", told))
+    yield from _columns(("EXPOSURE", "ENDPOINT", "COUNTRY", "DOMAIN", "OPERATOR", "TELL"), rows)
+
+
+def _columns(header: tuple[str, ...], rows: list[Any]) -> Iterator[str]:
+    """Columns without lines; the last one is wrapped. What strangers wrote is shown as it stands, not as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    like = Console()
+    console = Console(file=io.StringIO(), width=like.width if like.is_terminal else _FILE_WIDTH, highlight=False)
+    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for at, title in enumerate(header):
+        table.add_column(title, no_wrap=at == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    for line in console.file.getvalue().splitlines():
+        yield line.rstrip() + "\n"
+
+
+def _document(found: list[tuple[Exposure, list[Hint]]]) -> Iterator[str]:
+    import msgspec
+
+    from leadapron.watch.track.owner.suggestion import suggestion
+
+    value = [
+        {
+            "exposure": one.id,
+            "endpoint": str(one),
+            "country": one.country,
+            "asn": one.asn,
+            "operator": one.operator,
+            "hints": hints,
+            "suggestion": suggestion(hints),
+        }
+        for one, hints in found
+    ]
+    yield msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
+
+
+def _print(pieces: Iterator[str]) -> None:
+    from leadapron.cli.report import print_pieces
+
+    print_pieces(pieces)
