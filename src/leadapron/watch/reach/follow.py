@@ -49,7 +49,7 @@ class Drafted(Protocol):
 
 
 class Drafts(Protocol):
-    """Who writes notices: `reach.notices.store.Notices`."""
+    """Who writes notices and tells their cases: `reach.notices.store.Notices`."""
 
     def draft(
         self, case_id: int, purpose: str, by: str, *, level: int = 0, connection: sa.Connection | None = None
@@ -212,15 +212,14 @@ class _Round:
         if self._cases.hold_refused(case.id, connection):
             return
         level = 0 if case.due in ("first", "thanks") else case.level
-        id = self._in_hand(connection, case, level)
-        if id is None:
-            if level == 0 and self._under_way(connection, case):
-                if case.id not in self._done["waiting"]:
-                    self._done["waiting"].append(case.id)
-                return
-            id = self._drafts.draft(case.id, case.due, "rule", level=level, connection=connection).id
-            self._done["drafted"].append(id)
-        self._cases.drafted(case.id, id, case.due, "rule", connection=connection)
+        if (id := self._in_hand(connection, case, level)) is not None:
+            self._cases.drafted(case.id, id, case.due, "rule", connection=connection)
+        elif level == 0 and self._under_way(connection, case):
+            if case.id not in self._done["waiting"]:
+                self._done["waiting"].append(case.id)
+        else:
+            notice = self._drafts.draft(case.id, case.due, "rule", level=level, connection=connection)
+            self._done["drafted"].append(notice.id)
 
     def _in_hand(self, connection: sa.Connection, case: Case, level: int) -> int | None:
         """The notice that is due, where a person has drafted it already."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from leadapron.watch.reach.cases.changing import NOTHING_DUE, Changing, Values
 from leadapron.watch.reach.cases.model import LEVELS, OPEN, Kind, actor, after
-from leadapron.watch.track.tables import notices
+from leadapron.watch.track.tables import cases, notices
 
 
 class Facts(Changing):
@@ -25,13 +25,15 @@ class Facts(Changing):
         """A notice lies there for a person to approve: the rule has done its part."""
         with self._within(connection) as inside:
             case = self.lock(id, inside)
-            if self._told(inside, notice_id, "drafted"):
-                return
+            due: Values = {}
             if purpose == "thanks":
                 due = self._due("close", self._settings.span("close"))
-            else:
-                due = NOTHING_DUE if case.state in OPEN else {}
-            self._step(inside, case, "drafted", by, purpose, notice_id, **due)
+            elif case.state in OPEN:
+                due = NOTHING_DUE
+            if not self._told(inside, notice_id, "drafted"):
+                self._step(inside, case, "drafted", by, purpose, notice_id, **due)
+            elif case.due == purpose:
+                inside.execute(cases.update().where(cases.c.id == id).values(due))
 
     def notified(self, id: int, notice_id: int, by: str, *, connection: sa.Connection | None = None) -> None:
         """A notice went out. Told twice, it counts once."""

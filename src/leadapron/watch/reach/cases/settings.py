@@ -116,6 +116,12 @@ def checked(settings: Rules) -> Rules:
         )
     for key in ("answered", "seen", "retest", "close"):
         settings.span(key)
+    shortest = min((later - earlier for earlier, later in itertools.pairwise([0, *days])), default=MOST_DAYS)
+    if settings.span("seen").days >= shortest:
+        raise UsageError(
+            f"[cases] seen must be less than the shortest wait, which is {shortest} days: a reminder would go out on "
+            "what was seen before the notice that it reminds of"
+        )
     try:
         settings.untouched()
     except UsageError as error:
