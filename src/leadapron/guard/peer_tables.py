@@ -45,11 +45,15 @@ def with_peer(text: str, values: Mapping[str, Any], where: str) -> str:
 
 
 def add_peer(path: Path, values: Mapping[str, Any]) -> None:
-    """`with_peer` for a file. Raises `UsageError`, `Failure`; the file stands as it was then."""
+    """`with_peer` for a file. Raises `UsageError`, `Failure`; the file stands as it was then.
+
+    Mode, user and group stay: behind ``sudo`` it would else become root's, and a guard that runs as a user of its own
+    could not read it any more."""
     text = with_peer(read(path), values, str(path))
     target = path.resolve()
     try:
-        write_whole(target, text.encode(), mode=stat.S_IMODE(os.stat(target).st_mode))
+        was = os.stat(target)
+        write_whole(target, text.encode(), mode=stat.S_IMODE(was.st_mode), owner=(was.st_uid, was.st_gid))
     except OSError as error:
         raise Failure(f"cannot write {path}: {error.strerror}; it stands as it was") from None
 

@@ -18,20 +18,26 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def write_whole(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
+def write_whole(path: Path, data: bytes, *, mode: int = PRIVATE, owner: tuple[int, int] | None = None) -> None:
     """Write ``data`` to ``path`` at once: afterwards, also after a crash, it holds all of it or what it held before.
 
-    It is on stable storage on return. Raises OSError; what was there then still stands.
+    It is on stable storage on return. ``owner``: user and group to whom the file is given where that is
+    allowed, to root mostly. Raises OSError; what was there then still stands.
     """
-    write_pieces(path, (data,), mode=mode)
+    write_pieces(path, (data,), mode=mode, owner=owner)
 
 
-def write_pieces(path: Path, pieces: Iterable[bytes], *, mode: int = PRIVATE) -> None:
-    """``write_whole`` of what need not fit into memory. What ``pieces`` raises comes through, and nothing is written."""
+def write_pieces(
+    path: Path, pieces: Iterable[bytes], *, mode: int = PRIVATE, owner: tuple[int, int] | None = None
+) -> None:
+    """`write_whole` of what need not fit into memory. What ``pieces`` raises comes through, and nothing is written."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            if owner is not None:
+                with contextlib.suppress(PermissionError):
+                    os.fchown(descriptor, *owner)
             os.fchmod(descriptor, mode)  # whatever the umask
             file.writelines(pieces)
             file.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import subprocess
 import tomllib
@@ -129,6 +130,19 @@ def test_a_code_can_be_read_from_standard_input(practice: Practice, tmp_path: Pa
     assert (tmp_path / "data" / "peer" / "peer.key").exists()
 
 
+def test_where_nothing_can_be_written_the_code_stays_good(practice: Practice, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with Serving(practice.home) as service:
+        said = practice.run("enrol", "CT1", "--ae", "CT1", "--host", f"127.0.0.1:{service.port}")
+        code = said.removeprefix("leadapron peer join ").strip()
+        practice.run("join", code, "--out", tmp_path / "file" / "x", fails="file/x: Not a directory; mend that")
+        practice.run("join", code, "--out", tmp_path / "dir" / "x")
+        (tmp_path / "dir" / "x" / "next-peer.key").mkdir()
+        before = (tmp_path / "dir" / "x" / "peer.pem").read_bytes()
+        practice.run("renew", tmp_path / "dir" / "x", "--now", fails="Is a directory")
+    assert (tmp_path / "dir" / "x" / "peer.pem").read_bytes() == before
+
+
 def test_the_code_names_the_guards_first_name(practice: Practice) -> None:
     said = practice.run("enrol", "CT1", "--ae", "CT1", "--code-hours", 2)
     code = parse(said.strip().removeprefix("leadapron peer join "))
@@ -161,6 +175,16 @@ def test_the_configuration_keeps_what_it_had(practice: Practice) -> None:
     practice.run("enrol", "CT2", "--ae", "CT2")
     assert "may do nothing yet" in practice.said
     assert practice.file.read_text().startswith(after)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away, and only root took it")
+def test_behind_sudo_the_configuration_stays_whose_it_was(practice: Practice) -> None:
+    practice.file.chmod(0o644)
+    os.chown(practice.file, 65534, 65533)
+    practice.run("enrol", "CT1", "--ae", "CT1")
+    seen = practice.file.stat()
+    assert (seen.st_uid, seen.st_gid, seen.st_mode & 0o777) == (65534, 65533, 0o644)
+    assert "CT1" in practice.file.read_text()
 
 
 @pytest.mark.parametrize(

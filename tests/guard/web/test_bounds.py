@@ -507,13 +507,16 @@ async def test_a_body_that_comes_by_drops_is_cut_off(
     ],
     ids=lambda head: str(head[:60]),
 )
-async def test_heads_that_are_none(tmp_path: Path, certificates: Certificates, head: bytes) -> None:
+async def test_heads_that_are_none(
+    tmp_path: Path, certificates: Certificates, head: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async with Recorder() as inner, guarding(tmp_path, certificates, inner.url, serve={"head_s": 2}) as served:
         answer = await raw(served, head)
         assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431", b"HTTP/1.1 501")), answer[:80]
         async with served.client() as client:
             assert (await client.get("/guard/login")).status_code == 200
         assert inner.asked == []
+    assert not [record for record in caplog.records if record.name.startswith("leadapron")]  # anybody could fill a log
 
 
 async def test_connections_are_bounded_and_the_silent_ones_end(tmp_path: Path, certificates: Certificates) -> None:

@@ -58,8 +58,14 @@ class Made(Struct, frozen=True):
 
 
 def guard_home(data: str | Path | None) -> Path:
-    """The guard's directory, made where it is missing."""
-    return private_directory(data_dir(data) / HOME)
+    """The guard's directory, made where it is missing. Raises `Failure`."""
+    home = data_dir(data) / HOME
+    try:
+        return private_directory(home)
+    except OSError as error:
+        raise Failure(
+            f"cannot make {home}: {error.strerror}. Choose a directory that you may write to: --data DIR"
+        ) from None
 
 
 def set_up(plan: Plan, config: Path) -> Made:

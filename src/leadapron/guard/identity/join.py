@@ -11,8 +11,11 @@ gives the same certificate.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -75,13 +78,15 @@ async def join(code: str, directory: Path, *, seconds: float = WAIT_S) -> Joined
             f"what answers at {place} is not the guard that made this code: nothing was sent to it. Somebody may be in "
             "between; compare the code and the address with whoever gave them to you"
         )
-    private_directory(directory)
-    write_whole(directory / PEM_FILE, authority.public_bytes(serialization.Encoding.PEM))
-    write_whole(directory / GUARD_FILE, f"{place}\n".encode())
-    key = _key(directory)
+    with _writing(directory):
+        private_directory(directory)
+        write_whole(directory / PEM_FILE, authority.public_bytes(serialization.Encoding.PEM))
+        write_whole(directory / GUARD_FILE, f"{place}\n".encode())
+        key = _key(directory)
     body = msgspec.json.encode(Enrol(known.secret.hex(), request(key).decode("ascii")))
     answer = await _ask(place, joining_context(directory), "POST", ENROL, body, seconds)
-    complete(directory, PEER, _chain(answer, key, authority))
+    with _writing(directory):
+        complete(directory, PEER, _chain(answer, key, authority))
     return held(directory)
 
 
@@ -95,10 +100,12 @@ async def renew(directory: Path, *, guard: str | None = None, seconds: float = W
     context = client_context(directory, check_hostname=False)
     authority = x509.load_pem_x509_certificate((directory / PEM_FILE).read_bytes())
     key = new_key()
-    write_next_key(directory, PEER, key_pem(key))
+    with _writing(directory):
+        write_next_key(directory, PEER, key_pem(key))
     body = msgspec.json.encode(Renew(request(key).decode("ascii")))
     answer = await _ask(place, context, "POST", RENEW, body, seconds)
-    complete(directory, PEER, _chain(answer, key, authority))
+    with _writing(directory):
+        complete(directory, PEER, _chain(answer, key, authority))
     return held(directory)
 
 
@@ -120,6 +127,17 @@ def held(directory: Path) -> Joined:
         guard = None
     ends = leaf.not_valid_after_utc
     return Joined(name, ae, ends, ends - min(EARLY, (ends - leaf.not_valid_before_utc) / 3), guard)
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Failure(
+            f"cannot write in {directory}: {error.strerror}; mend that or choose another directory, then type the same "
+            "again"
+        ) from None
 
 
 def _key(directory: Path) -> ec.EllipticCurvePrivateKey:
@@ -180,7 +198,8 @@ async def _ask(place: str, context: ssl.SSLContext, method: str, path: str, body
             else f"TLS with {place} failed ({error.reason or 'ended'}); is this the port for enrolment?"
         ) from None
     except OSError as error:
-        raise Failure(f"cannot reach {place}: {error.strerror or type(error).__name__}") from None
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or type(error).__name__
+        raise Failure(f"cannot reach {place}: {why}") from None
     finally:
         if writer is not None:
             writer.transport.abort()

@@ -24,6 +24,7 @@ HEAD_S: Final = 10.0
 LINGER_S: Final = 2.0
 
 _log: Final = logging.getLogger(__name__)
+_log.setLevel(logging.ERROR)  # uvicorn warns of whatever is no request, and anybody can send that: it is in the trail
 
 
 class BoundedProtocol(H11Protocol):
