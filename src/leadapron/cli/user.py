@@ -332,8 +332,8 @@ def _permissions(text: str) -> list[str]:
 
     found = [permission(word.strip()) for word in text.split(",") if word.strip()]
     for one in found:
-        if one.surface not in ("web", "admin"):
-            known = ", ".join(p.value for p in Permission if p.surface in ("web", "admin"))
+        if one.surface == "dicom":
+            known = ", ".join(p.value for p in Permission if p.surface != "dicom")
             raise UsageError(f"{one.value} is for machines ('leadapron peer enrol'); people may be allowed {known}")
     return [one.value for one in found]
 

@@ -1,1 +1,1 @@
-"""Pages over the wings: what the watch found, the cases, the notices, the scans."""
+"""The console: web pages over the watch. What stands open, who owns it, what is done about it."""

@@ -20,7 +20,7 @@ from leadapron.guard.policy.services import MOVES, uses
 Table = dict[str, Any]
 Place = tuple[str | int, ...]
 
-WORDS = tuple(one.value for one in Permission if one.surface != "admin")
+WORDS = tuple(one.value for one in Permission if not one.people_only)
 SHORT = ("store", "find", "retrieve", "echo", "dicom:commit", "dicom:find", "worklist")
 NAMES = ("CT1", "CT2", "MR1", "WS1", "ws-2", "R.3")
 TITLES = ("CT1", "CT 2", "MR1", "WS1", "WS2", "ROOM'3")

@@ -38,7 +38,7 @@ def test_every_key_and_every_permission_stands_there_with_its_default() -> None:
     for key in ("max_results", "studies_per_hour", "requests_per_minute"):
         assert f"| {getattr(defaults, key)} |" in rows[key]
     for one in Permission:
-        assert one.surface == "admin" or f"`{one.word}`" in PAGE
+        assert one.people_only or f"`{one.word}`" in PAGE
 
 
 def test_the_floors_are_those_of_the_alarms() -> None:

@@ -169,7 +169,7 @@ class _Reader:
         grants: dict[Permission, Line] = {}
         for at, word in enumerate(words):
             one = self.tried(permission, word, "may", at)
-            if one.surface == "admin":
+            if one.people_only:
                 self.wrong(f'"{one.word}" is for people only; take it out', "may", at)
             grants.setdefault(one, self.line("may", at))
         return grants

@@ -58,7 +58,7 @@ class Peer(Struct, frozen=True, kw_only=True):
         if granted is not None:
             return granted
         word = request.permission.word
-        if request.permission.surface == "admin":
+        if request.permission.people_only:
             return Denied(f"{word} is for people, no peer may", self.line("may"))
         if "may" not in self.lines:
             return Denied("it may do nothing: the table has no may", self.header, f'add may = ["{word}"]')

@@ -29,6 +29,10 @@ class Permission(StrEnum):
     WEB_RETRIEVE = "web:retrieve"  # WADO-RS, WADO-URI, downloads
     WEB_STORE = "web:store"  # STOW-RS, uploads
     WEB_DELETE = "web:delete"
+    CONSOLE_VIEW = "console:view"  # what stands open, and what is done about it
+    CONSOLE_WORK = "console:work"  # cases and owners; drafts of notices
+    CONSOLE_SEND = "console:send"  # approve and send notices
+    CONSOLE_SCAN = "console:scan"  # begin, pause and resume rounds
     ADMIN_PEERS = "admin:peers"
     ADMIN_USERS = "admin:users"
     ADMIN_AUDIT = "admin:audit"
@@ -40,6 +44,11 @@ class Permission(StrEnum):
     @property
     def operation(self) -> str:
         return self.value.partition(":")[2]
+
+    @property
+    def people_only(self) -> bool:
+        """Whether no machine can be allowed it."""
+        return self.surface in ("console", "admin")
 
     @property
     def word(self) -> str:
@@ -58,4 +67,4 @@ def permission(word: str) -> Permission:
 
 
 _WORDS = {name: one for one in Permission for name in (one.value, one.word)}
-_SHORT = tuple(one.word for one in Permission if one.surface != "admin")
+_SHORT = tuple(one.word for one in Permission if not one.people_only)

@@ -52,6 +52,7 @@ NEXT_COOKIE: Final = "__Host-leadapron-next"
 HOME: Final = "/guard/"
 CALLBACK: Final = "/guard/oidc/callback"
 """Behind the guard's address: what an OpenID provider has to know as the redirect URI."""
+ARCHIVE: Final = "To the imaging archive of this practice."
 REFUSED: Final = "That did not work. Check name, password and code. A code can be used once."
 
 _NEXT: Final = re.compile(r"/(?![/\\])[A-Za-z0-9._~,()+@!=&?%/:*-]{0,1500}")
@@ -60,10 +61,21 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Pages:
-    """``viewer``: where a person goes who logged in and asked for nothing, None: to the page that says so."""
+    """``viewer``: where a person goes who logged in and asked for nothing, None: to the page that says so. ``what``:
+    what one logs in to; ``emergency``: whether there is a way in for emergencies."""
 
-    def __init__(self, people: People, *, oidc: Oidc | None = None, oidc_name: str = "", viewer: str | None = None):
+    def __init__(
+        self,
+        people: People,
+        *,
+        oidc: Oidc | None = None,
+        oidc_name: str = "",
+        viewer: str | None = None,
+        what: str = ARCHIVE,
+        emergency: bool = True,
+    ):
         self._people, self._oidc, self._oidc_name, self._viewer = people, oidc, oidc_name, viewer
+        self._what, self._emergency = what, emergency
         self._account = AccountPages(people)
 
     def app(self) -> Starlette:
@@ -75,7 +87,7 @@ class Pages:
             Route("/guard/logout", self.logout, methods=["POST"]),
             Route("/guard/setup", self.setup, methods=["GET", "POST"]),
             Route("/guard/setup/factor", self.factor, methods=["POST"]),
-            Route("/guard/emergency", self.emergency, methods=["GET", "POST"]),
+            *([Route("/guard/emergency", self.emergency, methods=["GET", "POST"])] if self._emergency else []),
             Route("/guard/oidc", self.oidc_begin),
             Route(CALLBACK, self.oidc_callback),
             *self._account.routes(),
@@ -223,6 +235,8 @@ class Pages:
             wait=wait,
             oidc=None if self._oidc is None else self._oidc_name,
             keys=self._people.passkey_options("") is not None,
+            what=self._what,
+            emergency=self._emergency,
         )
 
     @staticmethod

@@ -1,6 +1,7 @@
 """The listener: TLS 1.2 and 1.3 with authenticated encryption only, bounds before the handshake, uvicorn behind.
 
-There is no plain HTTP, on loopback neither: a redirect to https would first have let the cookie or token out.
+The guard has no plain HTTP, on loopback neither: a redirect to https would first have let the cookie or token out. The
+console may be served without TLS (``tls=None``), on loopback only, where nobody is between.
 Connections are counted where they are accepted, before TLS and before anything is read, in all and for each
 address, as on the DICOM side; a handshake, a request's head, a body and an answer each have their time.
 
@@ -45,7 +46,7 @@ class Listener:
     def __init__(
         self,
         sockets: list[socket.socket],
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         limits: Limits,
         make: Callable[..., BoundedProtocol],
         refused: Refused,
@@ -95,8 +96,8 @@ class Listener:
                 protocol,
                 sock,
                 ssl=self._tls,
-                ssl_handshake_timeout=self._limits.handshake_s,
-                ssl_shutdown_timeout=2.0,
+                ssl_handshake_timeout=self._limits.handshake_s if self._tls else None,
+                ssl_shutdown_timeout=2.0 if self._tls else None,
             )
         except (OSError, asyncio.CancelledError) as error:  # ssl.SSLError, TimeoutError and resets are of this kind
             _log.debug("a connection was not opened: %s", type(error).__name__)
@@ -134,7 +135,7 @@ class _Uvicorn(uvicorn.Server):
         self,
         config: uvicorn.Config,
         sockets: list[socket.socket],
-        tls: ssl.SSLContext,
+        tls: ssl.SSLContext | None,
         limits: Limits,
         head_s: float,
         refused: Refused,
@@ -160,12 +161,24 @@ class WebServer:
     """See `serve_web`. ``port`` is the one that is listened on, also where 0 was asked for."""
 
     def __init__(
-        self, app: Any, listen: str, tls: ssl.SSLContext, limits: Limits, head_s: float, refused: Refused
+        self,
+        app: Any,
+        listen: str,
+        tls: ssl.SSLContext | None,
+        limits: Limits,
+        head_s: float,
+        refused: Refused,
+        where: str,
     ) -> None:
-        self.host, self.port = parse_host_port(listen, "[guard.web] listen", any_port=True)
-        if not isinstance(tls, ssl.SSLContext) or tls.minimum_version < ssl.TLSVersion.TLSv1_2:
-            raise UsageError("the guard's pages are served over TLS 1.2 or 1.3 only")
-        tls.set_alpn_protocols(["http/1.1"])
+        place = parse_host_port(listen, where, any_port=True)
+        self.host, self.port = place
+        if tls is None:
+            if not place.loopback:
+                raise UsageError(f"{where}: without TLS only this machine is served, on 127.0.0.1 or localhost")
+        elif not isinstance(tls, ssl.SSLContext) or tls.minimum_version < ssl.TLSVersion.TLSv1_2:
+            raise UsageError("pages are served over TLS 1.2 or 1.3 only")
+        else:
+            tls.set_alpn_protocols(["http/1.1"])
         self._config = uvicorn.Config(
             app,
             http=BoundedProtocol,
@@ -251,16 +264,18 @@ async def serve_web(
     app: Any,
     *,
     listen: str,
-    tls: ssl.SSLContext,
+    tls: ssl.SSLContext | None,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     head_s: float = HEAD_S,
     refused: Refused = lambda address, error: None,
+    where: str = "[guard.web] listen",
 ) -> WebServer:
-    """Serves ``app`` on ``listen`` with ``tls`` (`leadapron.wire.aio.tls.server_context`), within the running loop.
+    """Serves ``app`` on ``listen`` with ``tls`` (`leadapron.wire.aio.tls.server_context`; None: plain, on loopback
+    only), within the running loop. ``where``: how the setting is called that says ``listen``.
 
     Raises UsageError for an address that is none or a context that allows old TLS, Failure where it cannot listen.
     Close it with ``await server.close()``, or use it as ``async with await serve_web(…) as server``.
     """
-    server = WebServer(app, listen, tls, limits, head_s, refused)
+    server = WebServer(app, listen, tls, limits, head_s, refused, where)
     await server.start()
     return server

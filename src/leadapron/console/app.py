@@ -1,0 +1,61 @@
+"""Putting the pages together: one Starlette application behind the front door."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from leadapron.console.browser_parts import asset
+from leadapron.console.pages.cases import CasePages
+from leadapron.console.pages.desk import Desk, Refusal
+from leadapron.console.pages.exposures import ExposurePages
+from leadapron.console.pages.notices import NoticePages
+from leadapron.console.pages.overview import OverviewPage
+from leadapron.console.pages.rounds import RoundPages
+from leadapron.kernel.errors import LeadApronError
+
+KEEP: Final = "private, max-age=31536000, immutable"  # the address changes with the content
+
+
+class Pages:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._notices = NoticePages(desk)
+        parts = (OverviewPage(desk), ExposurePages(desk), CasePages(desk), self._notices, RoundPages(desk))
+        routes = [route for part in parts for route in part.routes()]
+        self.app = Starlette(
+            routes=[*routes, Route("/static/{name}", self.static)],
+            exception_handlers={
+                404: self.missing,
+                405: self.missing,
+                Refusal: self.refused,
+                LeadApronError: self.failed,
+            },
+        )
+
+    async def close(self) -> None:
+        await self._notices.close()
+
+    async def static(self, request: Request) -> Response:
+        found = asset(str(request.path_params["name"]))
+        if found is None:
+            return Response("Not found", 404, media_type="text/plain")
+        return Response(found.content, headers={"content-type": found.kind, "cache-control": KEEP})
+
+    async def missing(self, request: Request, error: Exception) -> Response:
+        return self._said(request, 404, "Not found", "There is no such page here.")
+
+    async def refused(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refusal)
+        return self._said(request, error.status, error.title, error.text)
+
+    async def failed(self, request: Request, error: Exception) -> Response:
+        """The database is away, or full: what to do stands in the message."""
+        return self._said(request, 503, "That did not work", str(error))
+
+    def _said(self, request: Request, status: int, title: str, text: str) -> Response:
+        return self._desk.show(request, "", "said.html", status, title=title, text=text)

@@ -1,0 +1,198 @@
+"""What stands open: the list with its filter and saved views, and each exposure with all that is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from leadapron.console.pages.desk import (
+    Desk,
+    Refusal,
+    fields_of,
+    needs,
+    number_of,
+    paged,
+    to,
+    told,
+    typed,
+    visitor_of,
+)
+from leadapron.console.queries import exposures as asked
+from leadapron.console.visitor import VIEW, WORK
+from leadapron.kernel.errors import LeadApronError, UsageError
+from leadapron.watch.measure.record import SEVERITIES
+from leadapron.watch.track.exposures.store import Exposures
+
+PAGE: Final = 50
+ORDERS: Final = (
+    ("address", "Server"),
+    ("country", "Country"),
+    ("product", "Software"),
+    ("studies", "Studies"),
+    ("images", "Images"),
+    ("opened_at", "Open since"),
+    ("last_open", "Last seen open"),
+)
+STATES: Final = ("open", "closed")
+_KEYS: Final = ("text", "state", "country", "product", "severity", "campaign", "order")
+_ORDER: Final = re.compile(r"-?[a-z_]{1,20}")
+KINDS: Final = {
+    "reverse-dns": "Reverse DNS",
+    "certificate-name": "Name in the certificate",
+    "rdap-organisation": "Organisation in RDAP",
+    "rdap-network": "Network in RDAP",
+    "abuse-mailbox": "Mailbox for abuse",
+    "asn": "Autonomous system",
+    "operator": "Operator of the network",
+    "country": "Country",
+    "security-txt": "security.txt",
+    "cert": "National CERT",
+    "regulator": "Regulator",
+}
+
+
+class ExposurePages:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._exposures = Exposures(desk.engine, desk.clock)
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/exposures", needs(VIEW, self.listed)),
+            Route("/exposures/views", needs(VIEW, self.save), methods=["POST"]),
+            Route("/exposures/views/{id:int}/forget", needs(VIEW, self.forget), methods=["POST"]),
+            Route("/exposures/{id:int}", needs(VIEW, self.one)),
+            Route("/exposures/{id:int}/case", needs(WORK, self.open_case), methods=["POST"]),
+            Route("/exposures/{id:int}/hints/{hint:int}", needs(WORK, self.decide), methods=["POST"]),
+            Route("/exposures/{id:int}/hints", needs(WORK, self.add), methods=["POST"]),
+        ]
+
+    async def listed(self, request: Request) -> Response:
+        return await self._list(request)
+
+    async def _list(self, request: Request, problem: str | None = None) -> Response:
+        chosen = filters_of(dict(request.query_params))
+        offset = paged(request, PAGE)
+        given: dict[str, Any] = {key: value for key, value in chosen.items() if key != "order"}
+        order = chosen.get("order", "-studies")
+        try:
+            rows, total = await asyncio.to_thread(
+                lambda: self._exposures.find(**given, order=order, limit=PAGE, offset=offset)
+            )
+        except UsageError as error:
+            raise Refusal(400, "That cannot be asked", told(error)) from None
+        name = visitor_of(request).name
+        choices = await self._desk.read(asked.choices)
+        saved = await self._desk.read(lambda connection: asked.saved(connection, name, "exposures"))
+        return self._desk.show(
+            request,
+            "exposures",
+            "exposures.html",
+            200 if problem is None else 400,
+            rows=rows,
+            total=total,
+            offset=offset,
+            size=PAGE,
+            chosen={key: chosen.get(key, "") for key in _KEYS},
+            order=order,
+            orders=ORDERS,
+            states=STATES,
+            severities=SEVERITIES,
+            choices=choices,
+            views=saved,
+            address=urlencode(chosen),
+            problem=problem,
+        )
+
+    async def save(self, request: Request) -> Response:
+        fields = fields_of(request)
+        if visitor_of(request).first:
+            raise Refusal(403, "You may not do that", "The first look only shows.")
+        query = urlencode(filters_of(dict(parse_qsl(fields.get("query", "")[:2000], max_num_fields=20))))
+        try:
+            name = typed(fields, "name", 80, "a name for the view")
+        except UsageError as error:
+            return await self._list(request, told(error))
+        person = visitor_of(request).name
+        kept = await self._desk.write(lambda connection: asked.save(connection, person, "exposures", name, query))
+        if not kept:
+            return await self._list(request, f"You have {asked.MOST_VIEWS} views already; forget one first.")
+        return to(f"/exposures?{query}" if query else "/exposures", "saved")
+
+    async def forget(self, request: Request) -> Response:
+        number, person = number_of(request), visitor_of(request).name
+        await self._desk.write(lambda connection: asked.forget(connection, person, number))
+        return to("/exposures", "forgotten")
+
+    async def one(self, request: Request) -> Response:
+        return await self._one(request)
+
+    async def _one(self, request: Request, problem: str | None = None) -> Response:
+        try:
+            found = await asyncio.to_thread(asked.detail, self._desk.engine, number_of(request))
+        except UsageError:
+            raise Refusal(404, "Not found", "There is no exposure of that number.") from None
+        return self._desk.show(
+            request,
+            "exposures",
+            "exposure.html",
+            200 if problem is None else 409,
+            found=found,
+            kinds=KINDS,
+            can_decide=self._desk.parts.hints is not None,
+            can_open=self._desk.parts.cases is not None,
+            problem=problem,
+        )
+
+    async def open_case(self, request: Request) -> Response:
+        cases, number, by = self._desk.parts.cases, number_of(request), visitor_of(request).name
+        if cases is None:
+            raise Refusal(409, "Not here", "This console runs without cases.")
+        try:
+            await asyncio.to_thread(cases.open_for, [number], by)
+        except LeadApronError as error:
+            return await self._one(request, told(error))
+        return to(f"/exposures/{number}", "opened")
+
+    async def decide(self, request: Request) -> Response:
+        hints, number, by = self._desk.parts.hints, number_of(request), visitor_of(request).name
+        state = fields_of(request).get("state", "")
+        if hints is None or state not in ("hint", "confirmed", "rejected"):
+            raise Refusal(409, "Not here", "This console cannot decide owner hints.")
+        try:
+            await asyncio.to_thread(hints.decide, number_of(request, "hint"), state, by)
+        except LeadApronError as error:
+            return await self._one(request, told(error))
+        return to(f"/exposures/{number}", "hint")
+
+    async def add(self, request: Request) -> Response:
+        hints, number, by = self._desk.parts.hints, number_of(request), visitor_of(request).name
+        if hints is None:
+            raise Refusal(409, "Not here", "This console cannot keep owner hints.")
+        try:
+            fields = fields_of(request)
+            if (kind := fields.get("kind", "")) not in KINDS:
+                raise UsageError("choose what it is")
+            value = typed(fields, "value", 500, "the hint")
+            await asyncio.to_thread(hints.add, number, kind, value, f"{by}, at the console", by)
+        except LeadApronError as error:
+            return await self._one(request, told(error))
+        return to(f"/exposures/{number}", "hint")
+
+
+def filters_of(given: dict[str, str]) -> dict[str, str]:
+    """What is asked for, as far as it can be: what no menu offers is left out, not guessed at."""
+    found = {key: given[key].strip()[:200] for key in _KEYS if given.get(key, "").strip()}
+    if found.get("state") not in STATES:
+        found.pop("state", None)
+    if found.get("severity") not in SEVERITIES:
+        found.pop("severity", None)
+    if not _ORDER.fullmatch(found.get("order", "-studies")):
+        found.pop("order")
+    return found

@@ -1,0 +1,88 @@
+// Charts, drawn by uPlot from the numbers that stand in the page. Without this script the tables say the same.
+"use strict";
+
+const DAY = 86400;
+const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const short = (value) => {
+  for (const [unit, mark] of [[1e9, " bn"], [1e6, " M"], [1e3, " k"]]) {
+    if (Math.abs(value) >= unit) return `${+(value / unit).toPrecision(3)}${mark}`;
+  }
+  return String(value);
+};
+const days = (list) => list.map((day) => Date.parse(`${day}T00:00:00Z`) / 1000);
+const axis = (more) => ({
+  stroke: style("--soft"), grid: { stroke: style("--grid"), width: 1 }, ticks: { stroke: style("--grid"), width: 1 }, ...more,
+});
+const dates = () => axis({
+  space: 70,
+  values: (plot, marks) => marks.map((mark) => new Date(mark * 1000).toISOString().slice(0, 10)),
+});
+const told = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en"));
+const line = (label, color, scale, more) => ({
+  label, stroke: style(color), width: 2, scale, points: { show: false }, value: (plot, value) => told(value), ...more,
+});
+
+const kinds = {
+  volume: (data) => ({
+    data: [days(data.x), ...data.series.map((one) => one.values)],
+    scales: { x: { time: true }, exams: { range: fromZero }, images: { range: fromZero } },
+    series: [
+      { label: "Day", value: (plot, value) => (value === null ? "–" : new Date(value * 1000).toISOString().slice(0, 10)) },
+      line("Exams", "--first", "exams"),
+      line("Images", "--second", "images", { dash: [6, 4] }),
+    ],
+    axes: [
+      dates(),
+      axis({ scale: "exams", size: 62, stroke: style("--first"), values: (plot, marks) => marks.map(short) }),
+      axis({ scale: "images", side: 1, size: 62, stroke: style("--second"), grid: { show: false }, values: (plot, marks) => marks.map(short) }),
+    ],
+  }),
+  weeks: (data) => {
+    const x = days(data.x);
+    const side = (align) => uPlot.paths.bars({ size: [0.42, 40], align });
+    return {
+      data: [x, ...data.series.map((one) => one.values)],
+      scales: { x: { time: true, range: [x[0] - 4 * DAY, x[x.length - 1] + 4 * DAY] }, y: { range: fromZero } },
+      series: [
+        { label: "Week of", value: (plot, value) => (value === null ? "–" : new Date(value * 1000).toISOString().slice(0, 10)) },
+        line("Opened", "--second", "y", { fill: style("--second"), width: 0, paths: side(-1) }),
+        line("Closed", "--first", "y", { fill: style("--first"), width: 0, paths: side(1) }),
+      ],
+      axes: [dates(), axis({ size: 48, values: (plot, marks) => marks.map((mark) => (Number.isInteger(mark) ? short(mark) : "")) })],
+    };
+  },
+  fixing: (data) => {
+    const stepped = uPlot.paths.stepped({ align: 1 });
+    const edge = (label) => line(label, "--band", "y", { width: 1, paths: stepped });
+    return {
+      data: [data.x, ...data.series.map((one) => one.values)],
+      scales: { x: { time: false }, y: { range: [0, 100] } },
+      series: [
+        { label: "After", value: (plot, value) => (value === null ? "–" : `${value} days`) },
+        line("Still open, %", "--first", "y", { paths: stepped }),
+        edge("at least"), edge("at most"),
+      ],
+      bands: [{ series: [3, 2], fill: style("--band") }],
+      axes: [axis({ values: (plot, marks) => marks.map((mark) => `${mark} d`) }), axis({ size: 52, values: (plot, marks) => marks.map((mark) => `${mark} %`) })],
+    };
+  },
+};
+function fromZero(plot, low, high) { return [0, Math.max(1, high) * 1.08]; }
+
+const LEGEND = 34;
+const drawn = new Map();
+function draw(place) {
+  const data = JSON.parse(place.dataset.chart);
+  const { data: points, ...options } = kinds[data.kind](data);
+  drawn.get(place)?.destroy();
+  const size = { width: place.clientWidth, height: place.clientHeight - LEGEND };
+  drawn.set(place, new uPlot({ ...size, cursor: { drag: { x: false, y: false } }, ...options }, points, place));
+}
+function drawAll() {
+  if (typeof uPlot === "undefined") return;
+  for (const place of document.querySelectorAll("[data-chart]")) draw(place);
+}
+drawAll();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+let waiting = 0;
+addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 120); });
