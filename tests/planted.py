@@ -42,7 +42,7 @@ class Planting:
         measurement, record = exposed(self.number)
         record = msgspec.structs.replace(record, findings=findings)
         last = story[-1]
-        begun = [at for at, kind in story if kind in ("opened", "reopened")]
+        begun = [at for at, kind in story if kind in ("opened", "reopened", "moved")]
         closed = last[1] == "closed"
         values: dict[str, Any] = {
             "address": f"198.51.{self.number >> 8}.{self.number & 255}",

@@ -33,6 +33,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Watch",
         "Find imaging servers that strangers can open; measure what they expose.",
     ),
+    "campaign": (
+        "leadapron.cli.campaign:command",
+        "Watch",
+        "Look at what is scanned again and again; pause it, ask for a round.",
+    ),
     "report": ("leadapron.cli.report:command", "Watch", "Show an earlier scan again, or write its report."),
     "scope": ("leadapron.cli.scope:command", "Watch", "Write or read a scope file: what you are authorised to touch."),
     "schema": ("leadapron.cli.schema:command", "Watch", "Print the JSON Schema of a record."),

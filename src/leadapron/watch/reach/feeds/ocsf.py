@@ -48,8 +48,9 @@ def finding(entry: Entry, about: About) -> dict[str, Any]:
     uid = str(exposure_id(entry))
     closed = exposure.state == "closed"
     activity = 3 if closed else 1 if len(entry.events) < 2 else 2
-    changed = entry.events[-1].at if entry.events else exposure.closed_at if closed else exposure.opened_at
-    assert changed is not None
+    changed = entry.events[-1].at if entry.events else exposure.opened_at
+    if closed and exposure.closed_at:  # a move closes one exposure by an event of the other
+        changed = exposure.closed_at
     number, caption = _SEVERITIES.get(exposure.severity or "", _UNKNOWN)
     seen = {
         "first_seen_time": milliseconds(exposure.first_seen),

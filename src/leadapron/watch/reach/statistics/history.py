@@ -1,0 +1,177 @@
+"""What was open when, read from exposures and their events: the raw material, which is not published.
+
+Everything is counted by archive. One that stands open at several doors is one: open while any door is, with the fullest
+of their counts, in the place of the first. Free text of strangers ends here: products are those of our own table,
+countries two letters, networks one of a few kinds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from leadapron.watch.measure.software import products
+from leadapron.watch.reach.statistics.networks import kind_of
+from leadapron.watch.track.database import failures
+from leadapron.watch.track.tables import events, exposures
+
+UNKNOWN: Final = "not known"
+OTHER_SOFTWARE: Final = "other software"
+_COUNTRY: Final = re.compile(r"[A-Z]{2}")
+
+
+class Archive(Struct):
+    """One archive, as it stands while events are gone through. ``doors``: open ones, with studies and images."""
+
+    country: str
+    product: str
+    network: str
+    doors: dict[int, tuple[int, int]]
+    since: str | None = None
+
+    @property
+    def studies(self) -> int:
+        return max((studies for studies, _ in self.doors.values()), default=0)
+
+    @property
+    def images(self) -> int:
+        return max((images for _, images in self.doors.values()), default=0)
+
+
+class Week(Struct, frozen=True):
+    """``end``: its last day; the amounts of each archive that was open at its end."""
+
+    end: str
+    open: int
+    opened: int
+    closed: int
+    studies: tuple[int, ...]
+    images: tuple[int, ...]
+
+
+class History(Struct, frozen=True):
+    """``standing``: archives that are open at the end; ``spans``: days open, whether closed then, how many."""
+
+    first: str
+    last: str
+    standing: tuple[Archive, ...]
+    weeks: tuple[Week, ...]
+    spans: tuple[tuple[int, bool, int], ...]
+
+
+@lru_cache(maxsize=1)
+def _known() -> frozenset[str]:
+    return frozenset(product.name for product in products())
+
+
+def read(engine: sa.Engine, first: str, last: str) -> History:
+    """From the day ``first`` to the end of the day ``last`` (2026-11-21). Episodes are those that began within."""
+    end = f"{last}T23:59:59Z"
+    archives, archive_of = _archives(engine)
+    spans: dict[tuple[int, bool], int] = {}
+    weeks: list[Week] = []
+    opened = closed = 0
+    ends = _sundays(first, last)
+    week_end = next(ends)
+
+    def finish() -> None:
+        nonlocal opened, closed
+        standing = [archive for archive in archives.values() if archive.doors]
+        amounts = tuple(one.studies for one in standing), tuple(one.images for one in standing)
+        weeks.append(Week(week_end, len(standing), opened, closed, *amounts))
+        opened = closed = 0
+
+    def episode(archive: Archive, until: str, fixed: bool) -> None:
+        if archive.since is not None and archive.since[:10] >= first:
+            key = (_days(archive.since, until), fixed)
+            spans[key] = spans.get(key, 0) + 1
+        archive.since = None
+
+    for id, at, kind, studies, images, other in _events(engine, end):
+        day = at[:10]
+        while day > week_end:
+            finish()
+            week_end = next(ends)
+        archive = archives[archive_of[id]]
+        if kind == "moved" and other is not None:  # stands open all the time, only elsewhere
+            before = archives[archive_of[other]]
+            before.doors.pop(other, None)
+            archive.doors[id] = (studies or 0, images or 0)
+            if not before.doors:
+                archive.since, before.since = archive.since or before.since, None
+        elif kind == "closed":
+            stood = bool(archive.doors)
+            archive.doors.pop(id, None)
+            if stood and not archive.doors:
+                closed += day >= first
+                episode(archive, at, True)
+        else:
+            if not archive.doors:
+                opened += day >= first
+                archive.since = at
+            archive.doors[id] = (studies or 0, images or 0)
+    while True:
+        finish()
+        following = next(ends, None)
+        if following is None:
+            break
+        week_end = following
+    standing = tuple(archive for archive in archives.values() if archive.doors)
+    for archive in standing:
+        episode(archive, end, False)
+    return History(first, last, standing, tuple(weeks), tuple((d, f, n) for (d, f), n in sorted(spans.items())))
+
+
+def earliest(engine: sa.Engine) -> str | None:
+    """The day of the first event."""
+    with failures(engine), engine.connect() as connection:
+        at = connection.execute(sa.select(sa.func.min(events.c.at))).scalar()
+    return None if at is None else str(at)[:10]
+
+
+def _archives(engine: sa.Engine) -> tuple[dict[int, Archive], dict[int, int]]:
+    """The archives by their first door, and for each exposure which that is."""
+    columns = ("id", "door_of", "country", "product", "operator")
+    with failures(engine), engine.connect() as connection:
+        rows = connection.execute(sa.select(*(exposures.c[name] for name in columns)).order_by(exposures.c.id)).all()
+    archive_of = {row.id: row.door_of or row.id for row in rows}
+    archives = {
+        row.id: Archive(
+            row.country if _COUNTRY.fullmatch(row.country or "") else UNKNOWN,
+            row.product if row.product in _known() else OTHER_SOFTWARE if row.product else UNKNOWN,
+            kind_of(row.operator),
+            {},
+        )
+        for row in rows
+        if row.door_of is None
+    }
+    return archives, archive_of
+
+
+def _events(engine: sa.Engine, end: str) -> Iterator[tuple[int, str, str, int | None, int | None, int | None]]:
+    names = ("exposure_id", "at", "kind", "studies", "images", "other_id")
+    columns = [events.c[name] for name in names]
+    query = sa.select(*columns).where(events.c.at <= end).order_by(events.c.at, events.c.id)
+    with failures(engine), engine.connect() as connection:
+        for row in connection.execution_options(yield_per=5000).execute(query):
+            yield tuple(row)
+
+
+def _sundays(first: str, last: str) -> Iterator[str]:
+    """The last day of each week (ISO 8601: Sunday) from ``first`` on; the last one is ``last`` itself."""
+    day, end = date.fromisoformat(first), date.fromisoformat(last)
+    day += timedelta(days=6 - day.weekday())
+    while day < end:
+        yield day.isoformat()
+        day += timedelta(days=7)
+    yield last
+
+
+def _days(begun: str, ended: str) -> int:
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).days
