@@ -1,7 +1,7 @@
 """One conversation with the mail server, cut where it matters: before the message, and with it.
 
 ``envelope`` goes as far as RCPT; until then nothing of the message has left, and whatever happens it can be tried
-again. ``message`` is DATA. Its outcome is what the server answered, or `Lost`: the connection ended or fell silent after
+again. ``message`` is DATA. Its outcome is what the server answered, or `Lost`: the connection ended or fell silent when
 the message had begun to leave, and nobody can know. What a server writes beside its code goes nowhere (it may say
 anything); only the code and the enhanced status (RFC 3463), which are digits, are kept.
 """
@@ -59,17 +59,17 @@ class PostOffice:
         try:
             await client.mail(sender)
         except aiosmtplib.SMTPException as error:
-            await self.close()
+            self.hang_up()
             raise Failure(f"{self._name()} does not take mail from {sender}{_code(error)}") from None
         try:
             await client.rcpt(recipient)
         except aiosmtplib.SMTPResponseException as error:
-            await self.close()
+            self.hang_up()
             if error.code == 421:  # RFC 5321 §3.8: it closes, whatever was asked
                 raise Failure(f"{self._name()} closes: {error.code}") from None
             raise Refused(error.code, str(error.message)) from None
         except aiosmtplib.SMTPException:
-            await self.close()
+            self.hang_up()
             raise Failure(f"{self._name()} was lost before anything was sent") from None
 
     async def message(self, message: EmailMessage) -> str:
@@ -80,23 +80,27 @@ class PostOffice:
         try:
             response = await self._client.data(message.as_bytes(policy=SMTP_POLICY))
         except aiosmtplib.SMTPResponseException as error:
-            await self.close()
+            self.hang_up()
             raise Refused(error.code, str(error.message)) from None
         except (aiosmtplib.SMTPException, OSError):
-            await self.close()
+            self.hang_up()
             raise Lost from None
         return str(response.code)
 
     async def close(self) -> None:
-        """Leave, politely where there is somebody to be polite to."""
-        client, self._client = self._client, None
-        if client is None:
-            return
-        import aiosmtplib
+        """Leave politely, if all went well until now."""
+        if self._client is not None:
+            import aiosmtplib
 
-        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-            await client.quit(timeout=min(5.0, self._settings.timeout_s))
-        client.close()
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                await self._client.quit(timeout=min(5.0, self._settings.timeout_s))
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Leave at once: after an answer that was no, the server's state is no concern of ours."""
+        if self._client is not None:
+            self._client.close()
+        self._client = None
 
     async def _connected(self) -> aiosmtplib.SMTP:
         import aiosmtplib
@@ -171,6 +175,6 @@ def _why(error: Exception) -> str:
         return f"it does not know user and password{_code(error)}"
     if isinstance(error, aiosmtplib.SMTPTimeoutError):
         return "nothing came in time"
-    if isinstance(error, aiosmtplib.SMTPNotSupported):
+    if isinstance(error, aiosmtplib.SMTPNotSupported) or type(error) is aiosmtplib.SMTPException:
         return "it offers no STARTTLS, or no login that we know, and nothing is sent without"
     return f"{type(error).__name__}{_code(error)}"

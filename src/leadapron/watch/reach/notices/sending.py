@@ -91,7 +91,7 @@ class _Round:
             await self._office.envelope(taken.notice.sender, taken.notice.recipient)
             begun = await asyncio.to_thread(self._claims.begin, taken)
             if not begun:
-                await self._office.close()  # its envelope is no other's
+                self._office.hang_up()  # its envelope is no other's
                 return "dropped"
             code = await self._office.message(made)
             await asyncio.to_thread(self._claims.sent, taken, f"accepted with {code}")
@@ -107,6 +107,8 @@ class _Round:
             return "unsure"
         except BaseException:
             # Stopped, or the server can't be used. Not in a thread: a task that is cancelled must not wait for one.
+            if self._office is not None:
+                self._office.hang_up()
             if begun:
                 self._claims.unsure(taken, "the sender was stopped while it was handed over")
             else:
