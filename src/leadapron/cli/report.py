@@ -37,6 +37,14 @@ FILE_WIDTH = 160  # of a table that goes to a file
 @click.argument("number", type=click.IntRange(1, 2**63 - 1), required=False, metavar="[SCAN]")
 @click.option("--list", "list_", is_flag=True, help="List the scans there are.")
 @click.option(
+    "--compare",
+    "older",
+    type=click.IntRange(1, 2**63 - 1),
+    metavar="OLD",
+    help="What changed from scan OLD to SCAN: opened, closed, grew, shrank, moved.",
+)
+@click.option("--campaign", metavar="NAME", help="What changed between the last two rounds of this campaign.")
+@click.option(
     "--format",
     "format_",
     type=click.Choice(FORMATS),
@@ -57,7 +65,14 @@ FILE_WIDTH = 160  # of a table that goes to a file
 )
 @click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
 def command(
-    number: int | None, list_: bool, format_: str | None, output: Path | None, page: Path | None, data: str | None
+    number: int | None,
+    list_: bool,
+    older: int | None,
+    campaign: str | None,
+    format_: str | None,
+    output: Path | None,
+    page: Path | None,
+    data: str | None,
 ) -> None:
     """Show an earlier scan again, or write its report.
 
@@ -67,9 +82,20 @@ def command(
     leadapron report --list
     leadapron report 3 --report report.html
     leadapron report --format csv --output latest.csv
+    leadapron report --compare 3 5                     what changed from scan 3 to scan 5
+    leadapron report --campaign city                   what changed between its last two rounds
     """
-    if list_ and (number or format_ or page):
+    if list_ and (number or format_ or page or older or campaign):
         raise click.UsageError("--list shows all scans as a table; it goes with --output and --data alone.")
+    if older or campaign:
+        if page is not None:
+            raise click.UsageError("--report is the page of one scan; a comparison goes to stdout or --output.")
+        if campaign and (older or number):
+            raise click.UsageError("--campaign picks the scans by itself; name either it or their numbers.")
+        from leadapron.cli.compare import show
+
+        show(data, older, number, campaign, format_ or "table", output)
+        return
     with _store(data) as store:
         if list_:
             _list(store, output)
@@ -172,7 +198,7 @@ def _table(output: Path | None, facts: Facts, reading: Reading, page: Path | Non
     from leadapron.watch.report.terminal import show
 
     report = collect(facts, reading.pairs(), reading.summary)
-    with _console(output) as console:
+    with console_on(output) as console:
         show(report, console, None if page is None else str(page))
 
 
@@ -182,12 +208,12 @@ def _list(store: Store, output: Path | None) -> None:
     scans = store.scans()
     if not scans:
         raise UsageError(f"there is no scan in {store.name} yet. `leadapron scan TARGET` makes one")
-    with _console(output) as console:
+    with console_on(output) as console:
         console.print(scans_table(scans, store.verdicts(), console.width))
 
 
 @contextlib.contextmanager
-def _console(output: Path | None) -> Iterator[Console]:
+def console_on(output: Path | None) -> Iterator[Console]:
     """A console on stdout, or one whose text goes to a file at the end."""
     from rich.console import Console
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SEVERITIES = ("critical", "high", "medium", "low", "info")
 DEPTHS = ("touch", "capabilities", "count", "estimate")
+_GIVEN = click.core.ParameterSource.COMMANDLINE
 DEFAULT_PORTS = "104,11112,4242,2761,2762, and for the web 80,443,8042,8043,8080,8443"
 
 
@@ -60,6 +61,11 @@ class Title(click.ParamType[str]):
     multiple=True,
     metavar="FILE",
     help="Read targets from a file (- for stdin): lists, nmap XML, masscan, ZMap, Shodan, Censys.",
+)
+@click.option(
+    "--campaign",
+    metavar="NAME",
+    help="Run one round of this campaign of the configuration now, with its own targets and options.",
 )
 @click.option("--scope", metavar="FILE", help="Scope file: needed for anything but loopback ('leadapron scope new').")
 @click.option("--port", "ports", type=Ports(), multiple=True, help=f"Ports to look at. [default: {DEFAULT_PORTS}]")
@@ -148,6 +154,7 @@ def command(
     ctx: click.Context,
     targets: tuple[str, ...],
     files: tuple[str, ...],
+    campaign: str | None,
     scope: str | None,
     ports: tuple[tuple[int, ...], ...],
     depth: str,
@@ -179,13 +186,21 @@ def command(
     leadapron scan 127.1.0.0/24                        the demo's street, while 'leadapron lab' runs
     leadapron scan --scope mine.toml 10.20.0.0/22      one's own network
     leadapron scan --format jsonl --from hosts.txt     for other programs
+    leadapron scan --campaign city                     one round of a campaign, now
     """
     from leadapron.kernel.errors import UsageError
+    from leadapron.watch.campaign.settings import load_watch
     from leadapron.watch.measure.dicom.proposal import CALLING, MAX_CALLED
     from leadapron.watch.measure.dicom.visit import Options
     from leadapron.watch.scan.run import DEFAULT_PORTS as ALL_PORTS
     from leadapron.watch.scan.run import ScanRequest
 
+    for path in (output, report):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"{path}: there is no such directory")
+    if campaign is not None:
+        request = _round(ctx, campaign, data, resume, processes)
+        ctx.exit(Job(request, format_, output, report, fail_on, quiet, verbose).run())
     if not targets and not files:
         raise click.UsageError("Name a target (an address, a block, a host name) or --from FILE.", ctx)
     if no_save and resume:
@@ -194,9 +209,6 @@ def command(
         raise click.UsageError(
             f"At most {MAX_CALLED} called AE titles are tried on a server; {len(called)} were given.", ctx
         )
-    for path in (output, report):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{path}: there is no such directory")
     request = ScanRequest(
         targets=targets,
         files=files,
@@ -212,14 +224,41 @@ def command(
         ),
         rate=rate,
         network_rate=network_rate,
-        location=None if no_save else _location(data),
+        location=None if no_save else location_of(data),
         resume=resume,
         processes=processes,
+        closed_after=load_watch().closed_after,
     )
     ctx.exit(Job(request, format_, output, report, fail_on, quiet, verbose).run())
 
 
-def _location(data: str | None) -> str:
+_OWN = ("targets", "files", "scope", "ports", "depth", "rate", "network_rate", "timeout", "patience", "max_requests")
+_OTHERS = ("called", "calling", "no_save")
+
+
+def _round(ctx: click.Context, name: str, data: str | None, resume: bool, processes: int) -> ScanRequest:
+    """One round of a campaign. Raises UsageError for options that would make it another question."""
+    import msgspec
+
+    from leadapron.watch.campaign.round import alone, request_of
+    from leadapron.watch.campaign.settings import load_watch
+    from leadapron.watch.track.store import Store
+
+    for parameter in ctx.command.params:
+        if parameter.name in (*_OWN, *_OTHERS) and ctx.get_parameter_source(parameter.name) is _GIVEN:
+            what = parameter.opts[0] if isinstance(parameter, click.Option) else "TARGET"
+            why = "is the campaign's own: change it in leadapron.toml" if parameter.name in _OWN else "does not fit"
+            raise click.UsageError(f"{what} cannot be combined with --campaign: it {why}, so that rounds compare.", ctx)
+    watch = load_watch()
+    campaign = watch.named(name)
+    location = location_of(data)
+    with Store.open(location) as store:
+        alone(store, campaign)
+    return msgspec.structs.replace(request_of(campaign, location, watch, resume=resume), processes=processes)
+
+
+def location_of(data: str | None) -> str:
+    """Where scans are kept: ``--data``, else what the configuration says, else the user's data directory."""
     from leadapron.kernel.config import Settings, load
     from leadapron.kernel.paths import data_dir
 
@@ -352,5 +391,17 @@ class Job:
     def _say_end(self, prepared: Prepared) -> None:
         if prepared.scanner.stopped and self.request.location is not None:
             print("Stopped. The same command with --resume goes on from here.", file=sys.stderr)
+        self._say_changes(prepared)
         if self.report is not None:
             print(f"Report: {self.report}", file=sys.stderr)
+
+    def _say_changes(self, prepared: Prepared) -> None:
+        """What is other than it was: of a first scan everything is, and the results have said it."""
+        folded = prepared.folded
+        if folded is None or self.passing or self.quiet:
+            return
+        kinds = {kind: folded.number(kind) for kind in ("reopened", "moved", "grew", "shrank", "closed")}
+        if any(kinds.values()):
+            changes = {"opened": folded.number("opened"), **kinds}
+            listed = ", ".join(f"{number:,} {kind}" for kind, number in changes.items() if number)
+            print(f"Since earlier scans: {listed}. {folded.standing.open:,} stand open in all.", file=sys.stderr)

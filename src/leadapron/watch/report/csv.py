@@ -71,7 +71,7 @@ def rows(records: Iterable[EndpointRecord]) -> Iterator[str]:
     for record in records:
         yield _take(buffer)
         values = _flat(record)
-        writer.writerow([_cell(values[column]) for column in COLUMNS])
+        writer.writerow([cell(values[column]) for column in COLUMNS])
     yield _take(buffer)
 
 
@@ -82,7 +82,7 @@ def _take(buffer: io.StringIO) -> str:
     return line
 
 
-def _cell(value: Cell) -> str:
+def cell(value: Cell) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
+from msgspec import Struct
 
 from leadapron.watch.measure.record import EndpointRecord, Summary, encoded
 
@@ -17,7 +18,7 @@ _encode = msgspec.json.Encoder().encode
 _NOT_ASCII = re.compile(r"[^\x20-\x7e]")
 
 
-def line(value: EndpointRecord | Summary) -> str:
+def line(value: Struct) -> str:
     """One record as one line of JSON, without the line end."""
     text = encoded(value) if isinstance(value, EndpointRecord) else _encode(value).decode()
     return text if text.isascii() and "\x7f" not in text else _NOT_ASCII.sub(_escape, text)

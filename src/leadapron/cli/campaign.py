@@ -1,0 +1,223 @@
+"""``leadapron campaign …``: what is scanned again and again, when it is due, and what came of it.
+
+What a campaign is stands in the configuration; here it is looked at, asked for, paused. ``leadapron up`` runs the
+rounds, and hears of it through the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from leadapron.watch.campaign.board import Board
+    from leadapron.watch.campaign.settings import Campaign, Watch
+    from leadapron.watch.track.store import Scan, Store
+
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
+_format = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to show it."
+)
+_name = click.argument("name")
+
+
+@click.group(name="campaign", context_settings=_SETTINGS)
+def command() -> None:
+    """Look at campaigns: what is scanned again and again, and when.
+
+    A campaign is a section [[watch.campaign]] of leadapron.toml. 'leadapron up' runs the rounds when they are due;
+    'leadapron scan --campaign NAME' runs one now, here.
+    """
+
+
+@command.command("list", context_settings=_SETTINGS)
+@_data
+@_format
+def list_(data: str | None, form: str) -> None:
+    """List the campaigns, when each is due, and how its last round ended."""
+    from leadapron.kernel.errors import UsageError
+    from leadapron.watch.campaign.settings import known
+
+    with _opened(data) as (watch, store, board):
+        if not watch.campaign:
+            raise UsageError(f"there is no campaign yet; {known(watch)}")
+        facts = [_facts(campaign, store, board) for campaign in watch.campaign]
+    if form == "json":
+        click.echo(json.dumps(facts, indent=1))
+        return
+    _print_table(facts)
+
+
+@command.command("show", context_settings=_SETTINGS)
+@_name
+@_data
+@_format
+@click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="So many rounds.")
+def show(name: str, data: str | None, form: str, limit: int) -> None:
+    """Show what a campaign asks, and its rounds."""
+    with _opened(data) as (watch, store, board):
+        campaign = watch.named(name)
+        facts = _facts(campaign, store, board)
+        rounds = store.rounds(campaign.name, limit)
+        verdicts = store.verdicts()
+    if form == "json":
+        click.echo(json.dumps({**facts, "rounds": [_round(scan) for scan in rounds]}, indent=1))
+        return
+    from rich.console import Console
+
+    from leadapron.watch.report.scans import scans_table
+    from leadapron.watch.report.text import clean, moment
+
+    for what, value in (
+        ("scope", campaign.scope or "none: loopback only"),
+        ("targets", ", ".join((*campaign.targets, *campaign.files)) or "all that the scope includes"),
+        ("ports", ", ".join(map(str, campaign.ports)) or "the usual ones"),
+        ("depth", campaign.depth),
+        ("runs", _when(campaign)),
+        ("next", moment(facts["next"])),
+        ("changed by", facts["changed_by"] or "-"),
+    ):
+        click.echo(f"{what:<11} {clean(str(value))}")
+    click.echo()
+    if rounds:
+        console = Console(highlight=False)
+        console.print(scans_table(rounds, verdicts, console.width))
+        click.echo(f"\nleadapron report --campaign {campaign.name} shows what changed between the last two.")
+    else:
+        click.echo(f"No round yet. leadapron scan --campaign {campaign.name} runs one now.")
+
+
+@command.command("run", context_settings=_SETTINGS)
+@_name
+@_data
+def run(name: str, data: str | None) -> None:
+    """Ask the running 'leadapron up' for a round of NAME as soon as none other runs."""
+    from leadapron.kernel.errors import UsageError
+
+    with _opened(data) as (watch, _, board):
+        campaign = watch.named(name)
+        if board.posts([name])[name].paused:
+            raise UsageError(f"{name} is paused; let it go on first: leadapron campaign resume {name}")
+        board.now(campaign.name, getpass.getuser())
+    click.echo("Asked for: 'leadapron up' begins it as soon as no other round runs.", err=True)
+    click.echo(f"To scan from here instead: leadapron scan --campaign {name}", err=True)
+
+
+@command.command("pause", context_settings=_SETTINGS)
+@_name
+@_data
+def pause(name: str, data: str | None) -> None:
+    """Begin no round of NAME; one that runs is stopped, and goes on from there when it is resumed."""
+    with _opened(data) as (watch, _, board):
+        board.pause(watch.named(name).name, getpass.getuser())
+    click.echo(f"{name} is paused. It goes on with: leadapron campaign resume {name}", err=True)
+
+
+@command.command("resume", context_settings=_SETTINGS)
+@_name
+@_data
+def resume(name: str, data: str | None) -> None:
+    """Let NAME go on."""
+    with _opened(data) as (watch, _, board):
+        board.resume(watch.named(name).name, getpass.getuser())
+    click.echo(f"{name} goes on.", err=True)
+
+
+@contextlib.contextmanager
+def _opened(data: str | None) -> Iterator[tuple[Watch, Store, Board]]:
+    """The campaigns and where they are kept. A new place is made: a campaign can be paused before it ever ran."""
+    from leadapron.cli.scan import location_of
+    from leadapron.watch.campaign.board import Board
+    from leadapron.watch.campaign.settings import load_watch
+    from leadapron.watch.track.database import open_engine
+    from leadapron.watch.track.store import Store
+
+    watch = load_watch()
+    engine = open_engine(location_of(data))
+    try:
+        yield watch, Store(engine), Board(engine)
+    finally:
+        engine.dispose()
+
+
+def _facts(campaign: Campaign, store: Store, board: Board) -> dict[str, Any]:
+    from leadapron.kernel.clock import SystemClock, iso
+    from leadapron.watch.campaign.round import last_of
+    from leadapron.watch.campaign.schedule import due, first
+
+    post, last, now = board.posts([campaign.name])[campaign.name], last_of(store, campaign), SystemClock().now()
+    planned = first(campaign, post.next_at, now) if last.begun is None else due(campaign, last.begun, now)
+    if last.left == "running":
+        coming = "running"
+    elif post.paused:
+        coming = "paused"
+    elif post.wanted or last.left == "interrupted":
+        coming = "as soon as it can"
+    elif planned is None:
+        coming = "when asked for"
+    else:
+        coming = iso(max(planned, now))
+    newest = next(iter(store.rounds(campaign.name, 1)), None)
+    return {
+        "name": campaign.name,
+        "runs": _when(campaign),
+        "next": coming,
+        "paused": post.paused,
+        "changed_by": post.changed_by,
+        "last": None if newest is None else _round(newest),
+    }
+
+
+def _when(campaign: Campaign) -> str:
+    parts = [f"every {campaign.every}" if campaign.every else "", f"at {campaign.at}" if campaign.at else ""]
+    return " ".join(part for part in parts if part) or "when asked for"
+
+
+def _round(scan: Scan) -> dict[str, Any]:
+    open_ = None
+    if scan.summary is not None:
+        open_ = scan.summary.endpoints.get("exposed", 0) + scan.summary.endpoints.get("open", 0)
+    return {
+        "scan": scan.id,
+        "started_at": scan.started_at,
+        "finished_at": scan.finished_at,
+        "state": scan.state,
+        "open": open_,
+        "studies": None if scan.summary is None else scan.summary.exposed.studies,
+    }
+
+
+def _print_table(facts: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from leadapron.watch.report.columns import Column, lay_out
+    from leadapron.watch.report.text import moment
+
+    def last(one: dict[str, Any]) -> str:
+        scan = one["last"]
+        if scan is None:
+            return "never ran"
+        half = "" if scan["state"] == "done" else f", {scan['state']}"
+        return f"scan {scan['scan']}, {scan['started_at'][:10]}{half}"
+
+    def found(one: dict[str, Any], key: str) -> str:
+        value = one["last"][key] if one["last"] is not None else None
+        return "" if value is None else f"{value:,}"
+
+    console = Console(highlight=False)
+    columns = [
+        Column(header="campaign", cells=[Text(one["name"]) for one in facts]),
+        Column(header="runs", cells=[Text(one["runs"]) for one in facts]),
+        Column(header="next", cells=[Text(moment(one["next"])) for one in facts]),
+        Column(header="last round", cells=[Text(last(one)) for one in facts], least=12),
+        Column(header="open", cells=[Text(found(one, "open")) for one in facts], justify="right"),
+        Column(header="studies", cells=[Text(found(one, "studies")) for one in facts], justify="right", optional=True),
+    ]
+    console.print(lay_out(columns, console.width))

@@ -1,0 +1,60 @@
+"""``leadapron report --compare`` and ``--campaign``: what changed from one scan to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leadapron.cli.place import location
+from leadapron.cli.report import console_on, print_pieces, write_file
+from leadapron.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+
+def show(
+    data: str | None, older: int | None, newer: int | None, campaign: str | None, format_: str, output: Path | None
+) -> None:
+    """Compare the scans of these numbers (``newer`` None: the latest), or the last two rounds of a campaign."""
+    from leadapron.kernel.config import Settings, load
+    from leadapron.watch.report import compare as shown
+    from leadapron.watch.track.database import open_engine
+    from leadapron.watch.track.exposures.compare import compare
+    from leadapron.watch.track.exposures.fold import fold_all
+
+    place = location(data, load(Settings))
+    fold_all(place)  # scans of an earlier version have no events yet
+    engine = open_engine(place)
+    try:
+        changes, both = compare(engine, *_scans(engine, older, newer, campaign))
+    finally:
+        engine.dispose()
+    if format_ == "table":
+        with console_on(output) as console:
+            console.print(shown.comparison(changes, both, console.width))
+        return
+    if format_ == "csv":
+        pieces = shown.rows(changes)
+    else:
+        pieces = (shown.lines if format_ == "jsonl" else shown.document)(changes, both)
+    print_pieces(pieces) if output is None else write_file(output, pieces)
+
+
+def _scans(engine: sa.Engine, older: int | None, newer: int | None, campaign: str | None) -> tuple[int, int]:
+    from leadapron.watch.track.store import Store
+
+    store = Store(engine)
+    if campaign is not None:
+        rounds = [scan.id for scan in store.rounds(campaign, 100) if scan.state == "done"]
+        if len(rounds) < 2:
+            raise UsageError(
+                f"{len(rounds)} of the rounds of {campaign!a} came to an end; it takes two to compare. "
+                "`leadapron campaign list` shows the campaigns there are"
+            )
+        return rounds[1], rounds[0]
+    assert older is not None
+    if newer is None:
+        latest = store.latest()
+        newer = older if latest is None else latest.id
+    return older, newer
