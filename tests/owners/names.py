@@ -76,9 +76,14 @@ class NameServer:
         answer.flags |= dns.flags.RA
         if udp and self.truncate:
             answer.flags |= dns.flags.TC
-        elif (name, kind) in self.zone:
-            texts = self.zone[name, kind]
-            answer.answer.append(dns.rrset.from_text_list(question.name, 300, "IN", kind, texts))
+        elif (name, kind) in self.zone or (name, "CNAME") in self.zone:
+            owner = question.name
+            if (name, kind) not in self.zone:
+                (alias,) = self.zone[name, "CNAME"]
+                answer.answer.append(dns.rrset.from_text(owner, 300, "IN", "CNAME", alias))
+                owner = dns.name.from_text(alias)
+            texts = self.zone[str(owner).rstrip(".").lower(), kind]
+            answer.answer.append(dns.rrset.from_text_list(owner, 300, "IN", kind, texts))
         elif not any(known == name for known, _ in self.zone):
             answer.set_rcode(dns.rcode.NXDOMAIN)
         return self.spoil(answer.to_wire(max_size=65535))

@@ -16,6 +16,7 @@ from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.track.database import failures, name
 from leadapron.watch.track.owner import location, rdap
+from leadapron.watch.track.owner.countries import country
 from leadapron.watch.track.owner.model import ENTERED, KINDS, LONGEST, Found, Hint
 from leadapron.watch.track.owner.text import mailbox, one_line
 from leadapron.watch.track.owner.upsert import upsert
@@ -101,6 +102,10 @@ class Hints:
             raise UsageError("a hint needs a value, and a source that says where it was read")
         if kind in ("mailbox", "abuse-mailbox") and (clean := mailbox(clean)) is None:
             raise UsageError("that is no mailbox; one looks like security@hospital.example")
+        if kind == "country":
+            clean = clean.upper()
+            if country(clean) is None:
+                raise UsageError("a country is two letters of ISO 3166-1, as in DE or US")
         now = iso(self._clock.now())
         row = {
             "exposure_id": exposure_id,
@@ -144,10 +149,10 @@ class Hints:
     def apply(self, exposure_ids: Sequence[int]) -> None:
         """Set country, network and operator of exposures from their hints, as far as those know."""
         changes = [
-            {"key": key, "to_country": country, "to_asn": asn, "to_operator": operator}
+            {"key": key, "to_country": code, "to_asn": asn, "to_operator": operator}
             for key, some in self.of_all(exposure_ids).items()
-            for country, asn, operator in (_place(some),)
-            if (country, asn, operator) != (None, None, None)
+            for code, asn, operator in (_place(some),)
+            if (code, asn, operator) != (None, None, None)
         ]
         if not changes:
             return
@@ -181,11 +186,11 @@ def _is_of(source: Source, kind: str, text: str) -> bool:
 
 
 def _place(some: Sequence[Hint]) -> tuple[str | None, int | None, str | None]:
-    country, asn = best(some, "country"), best(some, "asn")
+    where, asn = best(some, "country"), best(some, "asn")
     operator = best(some, "operator") or best(some, "rdap-organisation")
     number = "" if asn is None else asn.value.upper().removeprefix("AS")
     return (
-        country.value if country is not None and len(country.value) == 2 else None,
+        where.value if where is not None and len(where.value) == 2 else None,
         int(number) if number.isascii() and number.isdigit() and int(number) < 2**32 else None,
         None if operator is None else operator.value,
     )

@@ -47,8 +47,8 @@ class SecurityTxt:
         url = f"https://{domain}{PATH}" if self._port == 443 else f"https://{domain}:{self._port}{PATH}"
         answer = await self._get(domain, url)
         if answer.status in (301, 302, 303, 307, 308):
-            url = urljoin(url, answer.location or "")
-            answer = await self._get(self._followed(domain, url), url)
+            url, host = self._followed(domain, url, answer.location or "")
+            answer = await self._get(host, url)
         if answer.status in (404, 410):
             return ()
         if answer.status != 200 or answer.kind != "text/plain":  # §3: text/plain
@@ -67,17 +67,18 @@ class SecurityTxt:
                     raise Unanswered(str(error).replace(host, "the web server", 1)) from None
         raise Unanswered("the domain has no web server")
 
-    def _followed(self, domain: str, url: str) -> str:
+    def _followed(self, domain: str, url: str, location: str) -> tuple[str, str]:
+        """Where a redirect leads, and the host there. Raises `Unanswered` for one that leaves the domain or https."""
         try:
+            url = urljoin(url, location)
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port or 443
         except ValueError:
-            host, port = "", 0
-            parts = urlsplit("")
+            raise Unanswered("the web server sends on to what is no address") from None
         at = registrable(host)
         if parts.scheme != "https" or port != self._port or "@" in parts.netloc or at is None or at.name != domain:
             raise Unanswered("the web server sends on to another one")
-        return host
+        return url, host
 
 
 def read(body: bytes, domain: str, now: datetime) -> tuple[Found, ...]:

@@ -18,7 +18,8 @@ _LOCAL = re.compile(r"[a-z0-9](?:[a-z0-9._+-]{0,62}[a-z0-9])?\Z", re.IGNORECASE)
 _ROLE = re.compile(
     r"(abuse|noc|security|cert|csirt|soc|postmaster|hostmaster|webmaster|dns|ip|ipadmin|ip-?abuse|network|netadmin|"
     r"admin|administrator|info|contact|support|help|helpdesk|it|edv|informatik|ict|sysadmin|lir|registry|noreply-abuse|"
-    r"incident|incidents|report|reports|datenschutz|dpo|dsb|privacy|office|mail)([._+-]?[a-z0-9]{0,12})?\Z",
+    r"incident|incidents|report|reports|datenschutz|dpo|dsb|privacy|office|mail)"
+    r"(?:[._+-](?:abuse|noc|desk|team|ops|center|centre|contact|[a-z]{2})|[._+-]?[0-9]{1,6})?\Z",
     re.IGNORECASE,
 )
 _DROPPED: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
