@@ -94,6 +94,11 @@ class Running:
         self._studies: Kept
         self._contexts: list[object] = []
 
+    @property
+    def people(self) -> People:
+        """Who may log in; other pages in this process share them."""
+        return self._people
+
     def record(self, event: AuditEvent) -> None:
         """To the trail; refusals of which there are too many as a sum. Raises `AuditFailed`: then what it is about
         must not happen."""

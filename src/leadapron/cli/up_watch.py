@@ -1,0 +1,112 @@
+"""The watch as ``leadapron up`` runs it: rounds of campaigns, what follows from them, and the console over both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leadapron.kernel.config import Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from leadapron.console.parts import Parts
+    from leadapron.guard.gateway.running import Running
+    from leadapron.guard.identity.people.model import Event as PeopleEvent
+
+Say = Callable[[str], None]
+
+
+@asynccontextmanager
+async def watching(
+    settings: Settings, config: Path | None, location: str, home: Path, guard: Running | None, say: Say
+) -> AsyncIterator[None]:
+    """Nothing where the configuration has neither ``[watch]`` nor ``[console]``. ``location``: data directory or
+    database URL; ``guard``: the one that runs here."""
+    if settings.watch is None and settings.console is None:
+        yield
+        return
+    from leadapron.console.parts import Parts
+    from leadapron.watch.campaign.settings import load_watch
+    from leadapron.watch.campaign.upkeep import Upkeep
+    from leadapron.watch.reach.cases.settings import load_cases
+    from leadapron.watch.reach.cases.store import Cases
+    from leadapron.watch.reach.notices.settings import load_notices
+    from leadapron.watch.reach.notices.store import Notices
+    from leadapron.watch.track.database import open_engine
+    from leadapron.watch.track.owner.hints import Hints
+    from leadapron.watch.track.owner.settings import load_lookups
+
+    watch, rules = load_watch(config), load_cases(config)
+    notices, lookups = load_notices(config), load_lookups(config)
+    async with AsyncExitStack() as stack:
+        engine = await asyncio.to_thread(open_engine, location)
+        stack.callback(engine.dispose)
+        upkeep = Upkeep(engine, watch, location, rules=rules, notices=notices, lookups=lookups, say=say)
+        rounds = upkeep.rounds
+        await stack.enter_async_context(upkeep)
+        _welcome([campaign.name for campaign in watch.campaign], notices.missing(), say)
+        if settings.console is not None:
+            parts = Parts(
+                cases=Cases(engine, rules),
+                notices=Notices(engine, notices, rules=rules),
+                send=upkeep.send,
+                hints=Hints(engine),
+                rounds=rounds,
+            )
+            await _console(stack, config, engine, home, parts, guard, say)
+        yield
+
+
+def _welcome(campaigns: list[str], missing: tuple[str, ...], say: Say) -> None:
+    if campaigns:
+        say(f"campaigns: {', '.join(campaigns)}")
+    else:
+        say("no campaign yet: leadapron init watch, or [[watch.campaign]] in leadapron.toml")
+    if missing:
+        say(f"notices cannot be written yet: [notices] lacks {', '.join(missing)}")
+
+
+async def _console(
+    stack: AsyncExitStack,
+    config: Path | None,
+    engine: sa.Engine,
+    home: Path,
+    parts: Parts,
+    guard: Running | None,
+    say: Say,
+) -> None:
+    from leadapron.console.running import run_console
+    from leadapron.console.settings import load_console
+
+    settings = load_console(config)
+    assert settings is not None
+    if guard is not None:
+        await stack.enter_async_context(
+            run_console(settings, engine=engine, home=home, parts=parts, people=guard.people, tell=say)
+        )
+        return
+    from leadapron.guard.audit.trail import Trail
+    from leadapron.guard.gateway.setup import KEY_FILE
+    from leadapron.guard.gateway.told import of_people
+    from leadapron.kernel.seal import key_file
+
+    trail = await asyncio.to_thread(Trail, home, key_file(home / KEY_FILE), None, "leadapron console")
+    stack.callback(trail.close)
+
+    def told(event: PeopleEvent) -> None:
+        trail.record(of_people(event))
+
+    await stack.enter_async_context(
+        run_console(
+            settings,
+            engine=engine,
+            home=home,
+            parts=parts,
+            on_event=told,
+            tell=say,
+        )
+    )
