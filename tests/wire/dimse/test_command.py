@@ -177,6 +177,8 @@ def test_what_peers_take_the_freedom_to_do() -> None:
     assert decode_command(b"".join([*RESPONSE, element(0x902, b"\xe9chec ")])) == CFindResponse(
         5, 0, error_comment="?chec"
     )
+    detailed = b"".join([*RESPONSE, element(0, b"\x0c\0\0\0", group=8), element(0x58, b"1.2\\1.3 ", group=8)])
+    assert decode_command(detailed) == CFindResponse(5, 0)  # DCMTK's failed retrievals
     store = CStoreRequest(1, "1.2", "1.3", move_originator="AE")
     padded = encode_command(store).replace(b"\x02\0\0\0AE", b"\x06\0\0\0 AE \0\0")
     assert decode_command(padded) == store

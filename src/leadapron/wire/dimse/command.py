@@ -477,21 +477,27 @@ def decode_command(data: bytes | bytearray | memoryview) -> Command:
         raise LimitExceeded(f"a command set of {end} octets, at most {MAX_COMMAND} are read")
     data = bytes(data)
     values: dict[int, bytes] = {}
+    foreign: int | None = None
     at = 0
     while at < end:
         if end - at < 8:
             raise ProtocolError("the command set ends within the header of an element", at)
         group, element, length = _HEADER.unpack_from(data, at)
         stop = at + 8 + length
-        if group != 0:
-            raise ProtocolError("an element outside of group 0000 in the command set", at)
         if stop > end:
-            raise ProtocolError(f"element (0000,{element:04X}) is longer than the command set", at)
+            raise ProtocolError(f"element ({group:04X},{element:04X}) is longer than the command set", at)
+        if group != 0:
+            foreign, at = at if foreign is None else foreign, stop
+            continue
         if element in values:
             raise ProtocolError(f"element (0000,{element:04X}) comes twice", at)
         values[element] = data[at + 8 : stop]
         at = stop
-    return _record(values)
+    record = _record(values)
+    # DCMTK, and so Orthanc, write what a failed C-GET or C-MOVE details, (0008,0058), into the response's command set.
+    if foreign is not None and not isinstance(record, Response):
+        raise ProtocolError("an element outside of group 0000 in the command set", foreign)
+    return record
 
 
 def _record(values: dict[int, bytes]) -> Command:
