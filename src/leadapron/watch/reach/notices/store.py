@@ -33,7 +33,7 @@ from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.track.database import failures, name
 from leadapron.watch.track.exposures.store import Exposures
 from leadapron.watch.track.owner import countries
-from leadapron.watch.track.tables import notices
+from leadapron.watch.track.tables import cases, notices
 
 MOST: Final = 10_000  # rows that one question gives
 LONGEST_SUBJECT: Final = 200
@@ -212,7 +212,7 @@ class Notices:
         """A person says whether a notice that is unsure went out; not sent: it is approved, and goes with the next
         round. A letter is ``sent`` by whoever posts it."""
         with self._within(None) as connection:
-            notice = self._get(connection, id)
+            notice = self._lock(connection, id)
             letter = notice.channel == "letter" and notice.state == "approved"
             if notice.state != "unsure" and not (letter and sent):
                 raise UsageError(
@@ -221,7 +221,7 @@ class Notices:
                 )
             now = iso(self._clock.now())
             values: dict[str, Any] = {"state": "approved", "phase": None, "claimed_by": None, "answer": None}
-            said = "is to be sent again: it did not go out"
+            said = "did not go out, and is to be sent again"
             if sent:
                 at = notice.claimed_at or now
                 values = {"state": "sent", "sent_at": at, "answer": f"as {who(by)} says"}
@@ -234,8 +234,7 @@ class Notices:
     # ---- how ---------------------------------------------------------------------------------------------------------
 
     def _approve(self, connection: sa.Connection, id: int, by: str) -> Notice:
-        notice = self._get(connection, id)
-        self.cases.lock(notice.case_id, connection)
+        notice = self._lock(connection, id)
         self._may(connection, notice.case_id, notice.purpose, notice.channel, notice.recipient)
         values = {
             "state": "approved",
@@ -245,12 +244,19 @@ class Notices:
         }
         return self._change(connection, id, ("draft",), values, "approved", by)
 
+    def _lock(self, connection: sa.Connection, id: int) -> Notice:
+        """The notice, whose case nobody else changes until the transaction ends. The write comes first: a reader that
+        turns writer may be told by SQLite to begin again."""
+        its_case = sa.select(notices.c.case_id).where(notices.c.id == id).scalar_subquery()
+        connection.execute(cases.update().where(cases.c.id == its_case).values(changed_at=cases.c.changed_at))
+        return self._get(connection, id)
+
     def _change(
         self, connection: sa.Connection, id: int, states: Sequence[State], values: dict[str, Any], said: str, by: str
     ) -> Notice:
         """Change the row if it still is in one of these states, with a note in the case. The case is locked first, as
         everywhere, so that two who change the same things never wait for each other in a ring."""
-        self.cases.lock(self._get(connection, id).case_id, connection)
+        self._lock(connection, id)
         change = notices.update().where(notices.c.id == id, notices.c.state.in_(list(states))).values(values)
         done = connection.execute(change).rowcount
         notice = self._get(connection, id)

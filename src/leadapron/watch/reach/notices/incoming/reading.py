@@ -1,0 +1,139 @@
+"""From incoming mail to what cases know: each message once, and of it the fact alone.
+
+The fact, the notice's state and the case's step are one transaction with the row that says the message was read, so a
+reader that is killed neither loses nor repeats one. A bounce or an answer also decides a notice that was unsure: it had
+gone out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from leadapron.kernel.clock import Clock, SystemClock, iso
+from leadapron.kernel.errors import UsageError
+from leadapron.watch.reach.cases.refusals import insert_once
+from leadapron.watch.reach.cases.settings import Rules
+from leadapron.watch.reach.cases.store import Cases
+from leadapron.watch.reach.mailbox import domain_of
+from leadapron.watch.reach.notices.alone import alone
+from leadapron.watch.reach.notices.incoming.boxes import messages
+from leadapron.watch.reach.notices.incoming.facts import Kind, Mail, understood
+from leadapron.watch.reach.notices.model import Read
+from leadapron.watch.reach.notices.settings import Notices as Settings
+from leadapron.watch.track.database import failures
+from leadapron.watch.track.tables import mails, notices
+
+BY: Final = "mail"
+READING: Final = 3
+"""Number of the lock, among ours."""
+_COUNTED: Final[dict[Kind, str]] = {
+    "bounce": "bounces",
+    "refusal": "refusals",
+    "answer": "answers",
+    "other": "others",
+}
+
+
+def read_mail(
+    engine: sa.Engine,
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    place: Path | None = None,
+    rules: Rules | None = None,
+) -> Read:
+    """Read what is new in ``[notices] maildir``, or in ``place``. Raises ``UsageError`` where there is no mailbox."""
+    chosen = place if place is not None else Path(settings.maildir).expanduser() if settings.maildir else None
+    if chosen is None:
+        raise UsageError("[notices] maildir is missing: name the Maildir, or mbox file, where answers arrive")
+    return _Reader(engine, settings, clock or SystemClock(), rules).all(chosen)
+
+
+class _Reader:
+    def __init__(self, engine: sa.Engine, settings: Settings, clock: Clock, rules: Rules | None) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._clock = clock
+        self._cases = Cases(engine, rules, clock)
+
+    def all(self, place: Path) -> Read:
+        counts = dict.fromkeys([*_COUNTED.values(), "unread"], 0)
+        with failures(self._engine):
+            for octets in messages(place):
+                mail = understood(octets, self._settings.opt_out)
+                if mail is None:
+                    counts["unread"] += 1
+                elif (kind := self._one(mail)) is not None:
+                    counts[_COUNTED[kind]] += 1
+        return Read(**counts)
+
+    def _one(self, mail: Mail) -> Kind | None:
+        """Take in one message; what it was, None where it was read before."""
+        with self._engine.connect() as connection:
+            if connection.execute(sa.select(mails.c.at).where(mails.c.digest == mail.digest)).first() is not None:
+                return None
+        with self._engine.begin() as connection:
+            alone(connection, READING)
+            found = self._found(connection, mail)
+            kind = mail.kind if found is not None or mail.kind in ("refusal", "other") else "other"
+            row = {
+                "digest": mail.digest,
+                "at": iso(self._clock.now()),
+                "fact": kind,
+                "notice_id": None if found is None else found["id"],
+            }
+            made = connection.execute(insert_once(connection, mails).values(row).returning(mails.c.digest))
+            if made.first() is None:
+                return None  # another reader was faster
+            if kind == "refusal":
+                self._refusal(connection, mail, found)
+            elif found is not None and kind == "bounce":
+                self._bounce(connection, mail, found)
+            elif found is not None and kind == "answer":
+                self._went(connection, found)
+                text = f"an answer to notice {found['id']} arrived"
+                self._cases.answered(found["case_id"], text, BY, notice_id=found["id"], connection=connection)
+        return kind
+
+    def _found(self, connection: sa.Connection, mail: Mail) -> sa.RowMapping | None:
+        """The newest of our notices that it names. Its case is locked before it is looked at."""
+        if not mail.ours:
+            return None
+        query = sa.select(notices).where(notices.c.message_id.in_(mail.ours), notices.c.tries > 0)
+        row = connection.execute(query.order_by(notices.c.id.desc()).limit(1)).mappings().first()
+        if row is not None:
+            self._cases.lock(row["case_id"], connection)
+            row = connection.execute(sa.select(notices).where(notices.c.id == row["id"])).mappings().one()
+        return row
+
+    def _bounce(self, connection: sa.Connection, mail: Mail, row: sa.RowMapping) -> None:
+        said = f"came back{f' with {mail.status}' if mail.status else ''}"
+        went = notices.update().where(notices.c.id == row["id"], notices.c.state.in_(("sent", "unsure", "sending")))
+        if connection.execute(went.values(state="bounced", answer=said)).rowcount:
+            text = f"notice {row['id']} {said}"
+            self._cases.bounced(row["case_id"], row["id"], text, BY, connection=connection)
+
+    def _refusal(self, connection: sa.Connection, mail: Mail, row: sa.RowMapping | None) -> None:
+        """Who wrote it is meant, and whom we had written to: opt-outs often come from another mailbox than ours went
+        to. That one is believed where our Message-ID is named, or our reference by somebody of the same domain: a
+        reference alone is a number that anybody can count up."""
+        assert mail.sender is not None
+        boxes = {mail.sender}
+        if row is not None and row["channel"] == "email":
+            boxes.add(row["recipient"])
+        about = (notices.c.case_id.in_(mail.cases), notices.c.domain == domain_of(mail.sender), notices.c.tries > 0)
+        boxes |= set(connection.execute(sa.select(notices.c.recipient).where(*about)).scalars())
+        for box in sorted(boxes):
+            self._cases.refuse("mailbox", box, BY, "opted out by e-mail", connection=connection)
+        if row is not None:
+            self._went(connection, row)
+
+    def _went(self, connection: sa.Connection, row: sa.RowMapping) -> None:
+        """Somebody has it, so it went out."""
+        values = {"state": "sent", "sent_at": row["claimed_at"], "answer": "somebody answered"}
+        unsure = notices.update().where(notices.c.id == row["id"], notices.c.state == "unsure")
+        if connection.execute(unsure.values(values)).rowcount:
+            self._cases.notified(row["case_id"], row["id"], BY, connection=connection)
