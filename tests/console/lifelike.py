@@ -113,6 +113,7 @@ class _Server:
         self.again = (
             self.to_round + 2 if self.to_round and self.to_round + 2 < rounds and dice.random() < 0.15 else None
         )
+        self.images = dice.choice((4, 20, 30, 90, 200))
         self.growth = dice.choice((0, 0, 0, 0.02, 0.05))
 
     def open_in(self, turn: int) -> bool:
@@ -130,7 +131,7 @@ class _Server:
         accept = Accepted(contexts, 16384, self.uid, self.name)
         studies = self.count(turn)
         count = Count(
-            studies * 2 // 3, studies, studies * 30, self.complete, "exact" if self.complete else "lower-bound"
+            studies * 2 // 3, studies, studies * self.images, self.complete, "exact" if self.complete else "lower-bound"
         )
         return Measurement(
             address(self.number),
@@ -269,7 +270,7 @@ class _Life:
                     "service": "dicom",
                     "verdict": verdict,
                     "studies": counted,
-                    "images": None if counted is None else counted * 30,
+                    "images": None if counted is None else counted * server.images,
                     "patients": None if counted is None else counted * 2 // 3,
                     "complete": None if counted is None else server.complete,
                     "observed_at": when,
@@ -312,7 +313,7 @@ class _Life:
                 "episodes": 2 if server.again is not None and is_open else 1,
                 "sighting_id": shown[server.number],
                 "studies": counted,
-                "images": None if counted is None else counted * 30,
+                "images": None if counted is None else counted * server.images,
                 "patients": None if counted is None else counted * 2 // 3,
                 "complete": server.complete if counted is not None else None,
                 "product": self._text(software.product)[:80] if software and software.product else None,
@@ -348,7 +349,7 @@ class _Life:
                     "studies_before": None,
                     "studies": counted,
                     "images_before": None,
-                    "images": None if counted is None else counted * 30,
+                    "images": None if counted is None else counted * server.images,
                     "other_id": None,
                     "sure": None,
                 }
@@ -363,7 +364,7 @@ class _Life:
                 kept = sums[server.country]
                 if server.open_in(turn):
                     counted = server.count(turn) if server.exposed else 0
-                    for place, value in enumerate((1, 1, counted, counted * 30, counted * 2 // 3)):
+                    for place, value in enumerate((1, 1, counted, counted * server.images, counted * 2 // 3)):
                         kept[place] += value
                     kept[5] += turn == server.from_round or turn == server.again
                 elif turn == server.to_round:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-
-@lru_cache(maxsize=1)
-def _names() -> dict[str, str]:
-    from babel import Locale
-
-    return {str(code): str(name) for code, name in Locale("en").territories.items() if len(code) == 2}
+from leadapron.watch.track.owner.countries import country, name
 
 
 def country_name(code: str | None) -> str:
     """``Germany`` for ``DE``; the code itself where nobody calls it anything."""
-    return "Country not known" if not code else _names().get(code, code)
+    return name(code, "en") if code else "Country not known"
 
 
 def numeric(code: str) -> str:
     """ISO 3166-1 numeric, as the map knows countries; '' where there is none."""
-    return ""
+    found = country(code) if code else None
+    return "" if found is None else found.numeric

@@ -1,56 +1,18 @@
-"""What the console needs of others in order to act, as it sees it. What it only shows it reads from the tables.
+"""What the console acts through; what it only shows it reads from the tables.
 
 A part that is None is one that this installation does not run: its pages show what there is, and offer nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from leadapron.watch.reach.cases.model import Owner
-
-
-class Cases(Protocol):
-    """``watch.reach.cases``."""
-
-    def open_for(self, exposure_ids: Sequence[int], by: str) -> Any: ...
-    def confirm(self, id: int, owner: Owner, by: str) -> Any: ...
-    def acknowledge(self, id: int, by: str, text: str) -> Any: ...
-    def note(self, id: int, text: str, by: str) -> Any: ...
-    def hold(self, id: int, why: str, by: str) -> Any: ...
-    def release(self, id: int, by: str) -> Any: ...
-    def close(self, id: int, by: str, why: str) -> Any: ...
-    def escalate(self, id: int, by: str, level: int) -> Any: ...
-
-
-class Notices(Protocol):
-    """``watch.reach.notices``."""
-
-    def draft(self, case_id: int, purpose: str, by: str) -> Any: ...
-    def edit(self, id: int, subject: str, body: str, by: str) -> Any: ...
-    def approve(self, ids: Sequence[int], by: str) -> Any: ...
-    def drop(self, id: int, by: str, why: str) -> Any: ...
-    def resolve(self, id: int, sent: bool, by: str) -> Any: ...
-
-
-class Hints(Protocol):
-    """``watch.track.owner``."""
-
-    def decide(self, hint_id: int, state: str, by: str) -> Any: ...
-    def add(self, exposure_id: int, kind: str, value: str, source: str, by: str) -> Any: ...
-
-
-class Rounds(Protocol):
-    """``watch.campaign``."""
-
-    @property
-    def progress(self) -> Any: ...
-    def pause(self, name: str, by: str) -> Any: ...
-    def resume(self, name: str, by: str) -> Any: ...
-    def now(self, name: str, by: str) -> Any: ...
+from leadapron.watch.campaign.rounds import Rounds
+from leadapron.watch.reach.cases.store import Cases
+from leadapron.watch.reach.notices.store import Notices
+from leadapron.watch.track.owner.hints import Hints
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -58,6 +20,6 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     cases: Cases | None = None
     notices: Notices | None = None
-    send: Callable[[], Awaitable[Any]] | None = None
+    send: Callable[[], Awaitable[object]] | None = None
     hints: Hints | None = None
     rounds: Rounds | None = None

@@ -18,6 +18,11 @@ class Visitor(Struct, frozen=True, kw_only=True):
     permissions: frozenset[Permission]
     first: bool = False
 
+    @property
+    def by(self) -> str:
+        """How it stands beside what they do: nobody passes for a rule, a scan or the mail by being called so."""
+        return self.name if self.name.lower() not in ("rule", "scan", "mail") else f"person {self.name}"
+
     def may(self, permission: Permission) -> bool:
         return permission in self.permissions
 

@@ -23,11 +23,12 @@ from leadapron.console.pages.desk import (
     typed,
     visitor_of,
 )
-from leadapron.console.parts import Cases
 from leadapron.console.queries import cases as asked
 from leadapron.console.visitor import VIEW, WORK
 from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.reach.cases.model import Owner
+from leadapron.watch.reach.cases.store import Cases
+from leadapron.watch.reach.notices.model import PURPOSES
 
 LEVELS: Final = ("the owner", "the network's operator", "the national CERT", "the regulator")
 LANGUAGES: Final = (
@@ -38,7 +39,6 @@ LANGUAGES: Final = (
     ("pt", "Portuguese"),
     ("tr", "Turkish"),
 )
-PURPOSES: Final = ("first", "reminder", "escalation", "thanks")
 OWNER: Final = ("organisation", "mailbox", "postal", "person", "language", "country")
 _LONGEST: Final = 2000
 
@@ -123,7 +123,7 @@ class CasePages:
         )
 
     async def act(self, request: Request) -> Response:
-        cases, number, by = self._desk.parts.cases, number_of(request), visitor_of(request).name
+        cases, number, by = self._desk.parts.cases, number_of(request), visitor_of(request).by
         found = ACTS.get(str(request.path_params["act"]))
         if found is None:
             raise Refusal(404, "Not found", "There is no such thing to do.")
@@ -137,7 +137,7 @@ class CasePages:
         return to(f"/cases/{number}", done)
 
     async def draft(self, request: Request) -> Response:
-        notices, number, by = self._desk.parts.notices, number_of(request), visitor_of(request).name
+        notices, number, by = self._desk.parts.notices, number_of(request), visitor_of(request).by
         purpose = fields_of(request).get("purpose", "first")
         if notices is None or purpose not in PURPOSES:
             raise Refusal(409, "Not here", "This console runs without notices.")

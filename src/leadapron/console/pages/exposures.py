@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
@@ -28,6 +28,7 @@ from leadapron.console.visitor import VIEW, WORK
 from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.measure.record import SEVERITIES
 from leadapron.watch.track.exposures.store import Exposures
+from leadapron.watch.track.owner.model import LONGEST
 
 PAGE: Final = 50
 ORDERS: Final = (
@@ -42,7 +43,9 @@ ORDERS: Final = (
 STATES: Final = ("open", "closed")
 _KEYS: Final = ("text", "state", "country", "product", "severity", "campaign", "order")
 _ORDER: Final = re.compile(r"-?[a-z_]{1,20}")
-KINDS: Final = {
+LABELS: Final = {
+    "organisation": "Organisation",
+    "mailbox": "Mailbox",
     "reverse-dns": "Reverse DNS",
     "certificate-name": "Name in the certificate",
     "rdap-organisation": "Organisation in RDAP",
@@ -144,43 +147,48 @@ class ExposurePages:
             "exposure.html",
             200 if problem is None else 409,
             found=found,
-            kinds=KINDS,
+            kinds=LABELS,
             can_decide=self._desk.parts.hints is not None,
             can_open=self._desk.parts.cases is not None,
             problem=problem,
         )
 
     async def open_case(self, request: Request) -> Response:
-        cases, number, by = self._desk.parts.cases, number_of(request), visitor_of(request).name
+        cases, number, by = self._desk.parts.cases, number_of(request), visitor_of(request).by
         if cases is None:
             raise Refusal(409, "Not here", "This console runs without cases.")
         try:
-            await asyncio.to_thread(cases.open_for, [number], by)
+            if not await asyncio.to_thread(cases.open_for, [number], by):
+                raise UsageError("a case is opened for what stands open, and once")
         except LeadApronError as error:
             return await self._one(request, told(error))
         return to(f"/exposures/{number}", "opened")
 
     async def decide(self, request: Request) -> Response:
-        hints, number, by = self._desk.parts.hints, number_of(request), visitor_of(request).name
-        state = fields_of(request).get("state", "")
-        if hints is None or state not in ("hint", "confirmed", "rejected"):
+        hints, number, by = self._desk.parts.hints, number_of(request), visitor_of(request).by
+        if hints is None:
             raise Refusal(409, "Not here", "This console cannot decide owner hints.")
+        state: Literal["confirmed", "rejected"]
+        state = "confirmed" if fields_of(request).get("state") == "confirmed" else "rejected"
         try:
-            await asyncio.to_thread(hints.decide, number_of(request, "hint"), state, by)
+            hint = number_of(request, "hint")
+            if (await asyncio.to_thread(hints.get, hint)).exposure_id != number:
+                raise UsageError(f"hint {hint} is about another exposure")
+            await asyncio.to_thread(hints.decide, hint, state, by)
         except LeadApronError as error:
             return await self._one(request, told(error))
         return to(f"/exposures/{number}", "hint")
 
     async def add(self, request: Request) -> Response:
-        hints, number, by = self._desk.parts.hints, number_of(request), visitor_of(request).name
+        hints, number, by = self._desk.parts.hints, number_of(request), visitor_of(request).by
         if hints is None:
             raise Refusal(409, "Not here", "This console cannot keep owner hints.")
         try:
             fields = fields_of(request)
-            if (kind := fields.get("kind", "")) not in KINDS:
-                raise UsageError("choose what it is")
-            value = typed(fields, "value", 500, "the hint")
-            await asyncio.to_thread(hints.add, number, kind, value, f"{by}, at the console", by)
+            kind = fields.get("kind", "")
+            value = typed(fields, "value", LONGEST, "the hint")
+            source = typed(fields, "source", LONGEST, "where you know it from")
+            await asyncio.to_thread(hints.add, number, kind, value, source, by)
         except LeadApronError as error:
             return await self._one(request, told(error))
         return to(f"/exposures/{number}", "hint")

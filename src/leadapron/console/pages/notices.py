@@ -24,10 +24,10 @@ from leadapron.console.pages.desk import (
     typed,
     visitor_of,
 )
-from leadapron.console.parts import Notices
 from leadapron.console.queries import cases as asked
 from leadapron.console.visitor import SEND, VIEW, WORK
 from leadapron.kernel.errors import LeadApronError
+from leadapron.watch.reach.notices.store import Notices
 
 AT_ONCE: Final = asked.PAGE
 _SUBJECT: Final = 300
@@ -112,18 +112,18 @@ class NoticePages:
         return self._desk.parts.notices
 
     async def edit(self, request: Request) -> Response:
-        notices, number, by = self._notices(), number_of(request), visitor_of(request).name
+        notices, number, by = self._notices(), number_of(request), visitor_of(request).by
         fields = fields_of(request)
         try:
             subject = typed(fields, "subject", _SUBJECT, "the subject")
-            body = typed(fields, "body", _BODY, "the text").replace("\r\n", "\n")
-            await asyncio.to_thread(notices.edit, number, subject, body, by)
+            body = typed(fields, "body", _BODY, "the text")
+            await asyncio.to_thread(lambda: notices.edit(number, by, subject=subject, body=body))
         except LeadApronError as error:
             return await self._one(request, told(error))
         return to(f"/notices/{number}", "edited")
 
     async def approve(self, request: Request) -> Response:
-        notices, number, by = self._notices(), number_of(request), visitor_of(request).name
+        notices, number, by = self._notices(), number_of(request), visitor_of(request).by
         try:
             await asyncio.to_thread(notices.approve, [number], by)
         except LeadApronError as error:
@@ -131,7 +131,7 @@ class NoticePages:
         return to("/notices", "approved")
 
     async def approve_many(self, request: Request) -> Response:
-        notices, by = self._notices(), visitor_of(request).name
+        notices, by = self._notices(), visitor_of(request).by
         ids = [int(value) for name, value in pairs_of(request) if name == "id" and value.isdigit() and len(value) < 19]
         if not ids:
             return await self._list(request, "Choose the notices to approve.")
@@ -142,7 +142,7 @@ class NoticePages:
         return to("/notices", "approved")
 
     async def drop(self, request: Request) -> Response:
-        notices, number, by = self._notices(), number_of(request), visitor_of(request).name
+        notices, number, by = self._notices(), number_of(request), visitor_of(request).by
         try:
             why = typed(fields_of(request), "why", 500, "why it is dropped")
             await asyncio.to_thread(notices.drop, number, by, why)
@@ -151,7 +151,7 @@ class NoticePages:
         return to("/notices", "dropped")
 
     async def resolve(self, request: Request) -> Response:
-        notices, number, by = self._notices(), number_of(request), visitor_of(request).name
+        notices, number, by = self._notices(), number_of(request), visitor_of(request).by
         sent = fields_of(request).get("sent")
         if sent not in ("yes", "no"):
             return await self._one(request, "Say whether it was sent.")

@@ -14,9 +14,9 @@ from leadapron.console.countries import country_name, numeric
 from leadapron.console.map.draw import Legend, world
 from leadapron.console.pages.desk import Desk, needs
 from leadapron.console.queries import overview as asked
-from leadapron.console.queries.survival import Curve
 from leadapron.console.render import percent
 from leadapron.console.visitor import VIEW
+from leadapron.watch.reach.statistics.survival import Curve, Step
 
 CHART_DAYS: Final = 400
 AFTER: Final = (30, 60, 90, 180, 365)
@@ -58,7 +58,7 @@ def _values(found: asked.Overview) -> dict[str, Any]:
         },
         "fixing": _fixing(found.fix),
         "told": fix_told(found.fix),
-        "after": [(day, found.fix.after(day)) for day in AFTER if day <= _watched(found.fix)],
+        "after": [(day, step_at(found.fix, day)) for day in AFTER if day <= _watched(found.fix)],
         "world": drawn[0] if drawn else None,
         "legend": drawn[1] if drawn else (),
         "top": sum(one.part for one in found.archives),
@@ -86,6 +86,11 @@ def _fixing(curve: Curve) -> dict[str, Any]:
             {"label": "High", "values": [round(100 * step.high, 2) for step in curve.steps]},
         ],
     }
+
+
+def step_at(curve: Curve, day: int) -> Step:
+    """What holds ``day`` days after a server was first seen open."""
+    return [step for step in curve.steps if step.day <= day][-1]
 
 
 def _watched(curve: Curve) -> int:

@@ -14,13 +14,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from leadapron.console.pages.desk import Desk, Refusal, needs, paged, to, told, visitor_of
-from leadapron.console.parts import Rounds
 from leadapron.console.queries import rounds as asked
 from leadapron.console.visitor import SCAN, VIEW
 from leadapron.kernel.clock import iso
 from leadapron.kernel.errors import LeadApronError, ScopeError
+from leadapron.watch.campaign.rounds import Rounds
 from leadapron.watch.measure.record import VERDICTS
-from leadapron.watch.scan.progress import Progress
 from leadapron.watch.scope.file import ScopeFile, parse_scope
 
 POLL_S: Final = 3
@@ -99,7 +98,7 @@ class RoundPages:
         )
 
     async def act(self, request: Request) -> Response:
-        rounds, by = self._desk.parts.rounds, visitor_of(request).name
+        rounds, by = self._desk.parts.rounds, visitor_of(request).by
         name, act = str(request.path_params["name"]), str(request.path_params["act"])
         if rounds is None:
             raise Refusal(409, "Not here", "This console runs no campaigns: 'leadapron up' does.")
@@ -129,11 +128,11 @@ def live_of(rounds: Rounds | None, now: float) -> Live | None:
     running = None if rounds is None else rounds.progress
     if running is None:
         return None
-    progress: Progress = running.progress
+    progress = running.progress
     left = progress.left(now)
     return Live(
-        name=str(running.name),
-        started=str(running.started),
+        name=running.name,
+        started=running.started,
         done=progress.done,
         endpoints=progress.endpoints,
         share=100 * progress.done / progress.endpoints if progress.endpoints else 0.0,

@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from leadapron.console.queries import survival
+from leadapron.watch.reach.statistics import survival
 from leadapron.watch.track.tables import cases, days, exposures, notices, scans
 
 TOP: Final = 10
@@ -41,7 +41,8 @@ class Day(Struct, frozen=True):
 
 
 class Week(Struct, frozen=True):
-    """``monday`` begins it. ``opened`` counts those that were reopened, too."""
+    """``monday`` begins it. ``opened`` counts those that were reopened, too, and leaves out what the first round of a
+    campaign found: that had stood open before anyone looked."""
 
     monday: str
     opened: int
@@ -49,13 +50,14 @@ class Week(Struct, frozen=True):
 
 
 class Share(Struct, frozen=True):
-    """One bar: what is open of it, and ``part`` of all studies that are open."""
+    """One bar: what is open of it, and ``part`` of all studies that are open. ``owner``: confirmed by a person."""
 
     name: str
     servers: int
     studies: int
     images: int
     part: float
+    owner: bool = False
 
 
 class Overview(Struct, frozen=True):
@@ -122,18 +124,20 @@ def _over_time(connection: sa.Connection) -> tuple[tuple[Day, ...], tuple[Week, 
     servers = studies = images = 0
     points: list[Day] = []
     weeks: dict[str, list[int]] = {}
+    began: dict[str, str] = {}
     last = ""
     for day, country, campaign, count, exams, pictures, opened, closed in connection.execute(query):
         if day != last and last:
             points.append(Day(last, servers, studies, images))
         last = day
+        first = began.setdefault(campaign, day) == day
         before = held.get((country, campaign), (0, 0, 0))
         held[country, campaign] = (count, exams, pictures)
         servers += count - before[0]
         studies += exams - before[1]
         images += pictures - before[2]
         week = weeks.setdefault(day, [0, 0])
-        week[0] += opened
+        week[0] += 0 if first else opened
         week[1] += closed
     if last:
         points.append(Day(last, servers, studies, images))
@@ -177,8 +181,8 @@ def _shares(
     return tuple(_share(one, servers, exams, pictures, studies) for one, servers, exams, pictures in rows)
 
 
-def _share(name: str, servers: int, exams: int, images: int, of: int) -> Share:
-    return Share(name, int(servers), int(exams), int(images), exams / of if of else 0.0)
+def _share(name: str, servers: int, exams: int, images: int, of: int, owner: bool = False) -> Share:
+    return Share(name, int(servers), int(exams), int(images), exams / of if of else 0.0, owner)
 
 
 class _Owner(Struct, frozen=True):
@@ -213,7 +217,8 @@ def _owners(connection: sa.Connection, studies: int) -> tuple[Share, ...]:
                     kept[1] += sign * (exams or 0)
                     kept[2] += sign * (pictures or 0)
     named = sorted(((n, *kept) for n, kept in found.items() if n and kept[0]), key=lambda row: (-row[2], row[0]))
-    return tuple(_share(name, servers, exams, pictures, studies) for name, servers, exams, pictures in named[:TOP])
+    owners = set(told.values())
+    return tuple(_share(name, n, s, i, studies, name in owners) for name, n, s, i in named[:TOP])
 
 
 def _archives(connection: sa.Connection, studies: int) -> tuple[Share, ...]:

@@ -25,7 +25,7 @@ const line = (label, color, scale, more) => ({
 const kinds = {
   volume: (data) => ({
     data: [days(data.x), ...data.series.map((one) => one.values)],
-    scales: { x: { time: true }, exams: { range: fromZero }, images: { range: fromZero } },
+    scales: { x: { time: true }, exams: { range: fromZero }, images: { range: (plot, low, high) => fromZero(plot, low, high * 1.35) } },
     series: [
       { label: "Day", value: (plot, value) => (value === null ? "–" : new Date(value * 1000).toISOString().slice(0, 10)) },
       line("Exams", "--first", "exams"),
@@ -69,13 +69,13 @@ const kinds = {
 };
 function fromZero(plot, low, high) { return [0, Math.max(1, high) * 1.08]; }
 
-const LEGEND = 34;
+const HEIGHT = 224;
 const drawn = new Map();
 function draw(place) {
   const data = JSON.parse(place.dataset.chart);
   const { data: points, ...options } = kinds[data.kind](data);
   drawn.get(place)?.destroy();
-  const size = { width: place.clientWidth, height: place.clientHeight - LEGEND };
+  const size = { width: place.clientWidth, height: HEIGHT };
   drawn.set(place, new uPlot({ ...size, cursor: { drag: { x: false, y: false } }, ...options }, points, place));
 }
 function drawAll() {
