@@ -176,6 +176,21 @@ def test_nothing_stays_of_a_scan_that_tells_all_it_knows(tmp_path: Path, street:
         )
         assert again.code == 0, again.err[-2000:]
         assert (tmp_path / format_ / "results").stat().st_size > 1000
+    for format_ in ("intelmq", "csv", "stix", "ocsf", "jsonl"):
+        fed = command(
+            tmp_path / f"feed-{format_}",
+            *("feed", "--format", format_, "--output", "feed", "--data", tmp_path / "data"),
+            environment=debug,
+        )
+        assert fed.code == 0, fed.err[-2000:]
+        assert (tmp_path / f"feed-{format_}" / "feed").stat().st_size > 5000
+    published = command(
+        tmp_path / "figures",
+        *("statistics", "--output", "pack", "--minimum", "2", "--data", tmp_path / "data"),
+        environment=debug,
+    )
+    assert published.code == 0, published.err[-2000:]
+    assert (tmp_path / "figures" / "pack" / "statistics.html").stat().st_size > 5000
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert len(done.err.splitlines()) > len(PERSONAS), "the verbose log"
     assert leaks([tmp_path], street.secrets) == []
