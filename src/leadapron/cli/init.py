@@ -1,4 +1,4 @@
-"""``leadapron init guard``: from nothing to a guard that can be started."""
+"""``leadapron init guard`` and ``init watch``: from nothing to what ``leadapron up`` can run."""
 
 from __future__ import annotations
 
@@ -90,6 +90,69 @@ def guard(
         data=data or os.environ.get(f"{PREFIX}DATA"),
     )
     _tell(plan, set_up(plan, config or Path(os.environ.get(FILE_VARIABLE) or CONFIGURATION)), config)
+
+
+@command.command("watch", short_help="Look after networks: scan them again and again, follow up what stands open.")
+@click.option(
+    "--scope",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="FILE",
+    help="What may be scanned, on whose word: leadapron scope new.",
+)
+@click.option("--target", "targets", multiple=True, metavar="TARGET", help="What to scan. [default: the whole scope]")
+@click.option("--name", default="watch", show_default=True, metavar="NAME", help="What to call the campaign.")
+@click.option("--every", default="7d", show_default=True, metavar="SPAN", help="How often: 12h, 7d, 2w.")
+@click.option("--at", metavar="HH:MM", help="At what time of day, where every is in days.")
+@click.option(
+    "--console", default="127.0.0.1:8484", show_default=True, metavar="HOST:PORT", help="Where the pages are."
+)
+@click.option("--config", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="The file to write.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="Where all is kept. [default: yours]")
+def watch(
+    scope: Path | None,
+    targets: tuple[str, ...],
+    name: str,
+    every: str,
+    at: str | None,
+    console: str,
+    config: Path | None,
+    data: Path | None,
+) -> None:
+    """Look after networks: writes a campaign, the console and places for the rest into leadapron.toml, which
+    'leadapron up' then runs. What stands there already stays.
+
+    \b
+    leadapron scope new country.toml --include 203.0.113.0/24
+    leadapron init watch --scope country.toml --every 7d --at 02:30
+    leadapron up
+    """
+    from leadapron.kernel.config import FILE_VARIABLE
+    from leadapron.kernel.errors import UsageError
+    from leadapron.kernel.hostport import parse_host_port
+    from leadapron.kernel.paths import CONFIGURATION
+    from leadapron.watch.campaign.setup import Plan, set_up
+
+    if scope is None and not targets:
+        raise UsageError(
+            "--scope or --target is missing: say what may be scanned. 'leadapron scope new' writes a scope"
+        )
+    parse_host_port(console, "--console", 8484)
+    file = config or Path(os.environ.get(FILE_VARIABLE) or CONFIGURATION)
+    set_up(
+        Plan(name=name, scope=scope, targets=targets, every=every, at=at, console=console, data=data),
+        file,
+    )
+    more = "" if config is None else f" --config {config}"
+    click.echo(f"Wrote {file.absolute()}: the campaign {name}, the console, places for the rest.\n\nWhat is next:")
+    steps = (
+        (f"leadapron scan --campaign {name}{more}", "a first round, now"),
+        (f"leadapron up{more}", f"rounds every {every}, follow-up, and the console on {console}"),
+        (f"leadapron user add NAME --may console:view,console:work,console:send,console:scan{more}", "let a person in"),
+    )
+    width = max(len(step) for step, _ in steps)
+    for step, why in steps:
+        click.echo(f"    {step:<{width}}  {why}")
+    click.echo(f"\nWho writes the notices only you know: fill in [notices] in {file}.")
 
 
 def _need(given: dict[str, object]) -> None:
