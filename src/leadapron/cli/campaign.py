@@ -113,7 +113,10 @@ def run(name: str, data: str | None) -> None:
 @_name
 @_data
 def pause(name: str, data: str | None) -> None:
-    """Begin no round of NAME; one that runs is stopped, and goes on from there when it is resumed."""
+    """Begin no round of NAME, and stop the one that runs.
+
+    What it has found is kept; when it is resumed it goes on from there.
+    """
     with _opened(data) as (watch, _, board):
         board.pause(watch.named(name).name, getpass.getuser())
     click.echo(f"{name} is paused. It goes on with: leadapron campaign resume {name}", err=True)

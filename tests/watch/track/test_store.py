@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
 from leadapron.kernel.errors import Failure, UsageError
 from leadapron.watch.measure.record import ExposedTotal, Summary
 from leadapron.watch.track.process import still_runs, this_process
-from leadapron.watch.track.rows import ScanStart, sighting_row
+from leadapron.watch.track.rows import AbsenceRow, ScanStart, sighting_row
 from leadapron.watch.track.store import Store
-from leadapron.watch.track.tables import scans, sightings
+from leadapron.watch.track.tables import absences, scans, sightings
 from sightings import exposed, other
 
 START = ScanStart(
@@ -37,8 +38,8 @@ class HeldClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "data", HeldClock()) as opened:
+def store(location: str) -> Iterator[Store]:
+    with Store.open(location, HeldClock()) as opened:
         yield opened
 
 
@@ -83,10 +84,9 @@ def test_sightings_come_back_whole_and_in_order(store: Store) -> None:
     assert store.verdicts() == {mine: {"exposed": 802, "other": 401}, others: {"exposed": 1}}
 
 
-def test_the_columns_say_what_the_record_says(store: Store, tmp_path: Path) -> None:
+def test_the_columns_say_what_the_record_says(store: Store, engine: sa.Engine) -> None:
     number = store.begin_scan(START)
     store.append(number, [sighting_row(*exposed(5)), sighting_row(*other(6))], None, None)
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/data/leadapron.sqlite")
     with engine.connect() as connection:
         query = sa.select(*[c for c in sightings.c if c.name not in ("measurement", "record")]).order_by("id")
         rows = [tuple(row) for row in connection.execute(query)]
@@ -121,6 +121,31 @@ def test_a_scan_that_did_not_end_can_be_resumed(store: Store, ended: str | None)
     assert store.scan(number).state == "running"
 
 
+def test_absences_are_kept_and_not_looked_for_again(store: Store, engine: sa.Engine) -> None:
+    number = store.begin_scan(START)
+    gone: list[AbsenceRow] = [
+        {"address": "127.0.0.7", "port": 104, "error": "ECONNREFUSED", "observed_at": "2026-11-21T20:00:00Z"}
+    ]
+    store.append(number, [sighting_row(*exposed(5), door=("::1", 104))], 2, {"closed": 1}, gone)
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(absences)).mappings().one() == {"id": 1, "scan_id": number, **gone[0]}
+        assert connection.execute(sa.select(sightings.c.archive)).scalar() == "[::1]:104"
+    resume = store.resumable(START.targets)
+    assert resume is not None and resume.recorded == {("127.0.0.5", 11112), ("127.0.0.7", 104)}
+
+
+def test_rounds_of_a_campaign_are_found_by_its_name(store: Store) -> None:
+    own = structs.replace(START, campaign="city")
+    first, _, last = store.begin_scan(own), store.begin_scan(START), store.begin_scan(own)
+    assert [scan.id for scan in store.rounds("city")] == [last, first]
+    assert [scan.id for scan in store.rounds("city", 1)] == [last]
+    assert store.rounds("village") == []
+    resume = store.resumable(START.targets, "city")
+    assert resume is not None and resume.scan.id == last
+    resume = store.resumable(START.targets)
+    assert resume is not None and resume.scan.id == last - 1, "somebody's own scan is not a round"
+
+
 def test_done_scans_and_other_targets_are_not_resumed(store: Store) -> None:
     store.finish(store.begin_scan(START), "done", SUMMARY)
     assert store.resumable(START.targets) is None
@@ -129,7 +154,7 @@ def test_done_scans_and_other_targets_are_not_resumed(store: Store) -> None:
     assert store.resumable(["127.1.0.0/24"]) is None
 
 
-def test_a_scan_that_another_process_runs_is_left_alone(store: Store, tmp_path: Path) -> None:
+def test_a_scan_that_another_process_runs_is_left_alone(store: Store, engine: sa.Engine) -> None:
     number = store.begin_scan(START)
     running = subprocess.Popen(["sleep", "60"])
     try:
@@ -137,7 +162,6 @@ def test_a_scan_that_another_process_runs_is_left_alone(store: Store, tmp_path: 
         stat = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
         mark = f"{host} {running.pid} {stat[19]}"
         assert still_runs(mark) == running.pid
-        engine = sa.create_engine(f"sqlite:///{tmp_path}/data/leadapron.sqlite")
         with engine.begin() as connection:
             connection.execute(scans.update().values(process=mark))
         with pytest.raises(UsageError, match=f"still runs, as process {running.pid}"):
@@ -159,20 +183,19 @@ def test_what_is_not_this_hosts_process_does_not_run(mark: str | None) -> None:
     assert still_runs(mark) is None
 
 
-def test_a_row_changed_by_hand_is_a_failure_that_says_so(store: Store, tmp_path: Path) -> None:
+def test_a_row_changed_by_hand_is_a_failure_that_says_so(store: Store, engine: sa.Engine) -> None:
     number = store.begin_scan(START)
     store.append(number, [sighting_row(*exposed(5))], None, None)
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/data/leadapron.sqlite")
     with engine.begin() as connection:
         connection.execute(sightings.update().values(record='{"type":"endpoint"'))
     with pytest.raises(Failure, match="changed by hand"):
         list(store.records(number))
 
 
-def test_a_report_can_be_read_while_a_scan_writes(store: Store, tmp_path: Path) -> None:
+def test_a_report_can_be_read_while_a_scan_writes(store: Store, location: str) -> None:
     number = store.begin_scan(START)
     store.append(number, [sighting_row(*exposed(n)) for n in range(700)], None, None)
-    with Store.open(tmp_path / "data") as second:
+    with Store.open(location) as second:
         reading = second.records(number)
         next(reading)
         store.append(number, [sighting_row(*exposed(n)) for n in range(700, 800)], None, None)

@@ -9,12 +9,14 @@ import threading
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from leadapron.kernel.errors import Failure
 from leadapron.watch.measure.record import ExposedTotal, Summary
 from leadapron.watch.track import writer as writing
 from leadapron.watch.track.rows import ScanStart
 from leadapron.watch.track.store import Store
+from leadapron.watch.track.tables import absences, sightings
 from leadapron.watch.track.writer import Writer
 from sightings import address, exposed, other
 
@@ -23,45 +25,58 @@ SUMMARY = Summary(256, {"exposed": 3, "closed": 1260}, 3, ExposedTotal(3100, 420
 TESTS = Path(__file__).parents[2]
 
 
-def test_what_is_put_is_there_after_finish(tmp_path: Path) -> None:
+def test_what_is_put_is_there_after_finish(location: str) -> None:
     pairs = [exposed(n) for n in range(1700)]
-    with Writer(tmp_path, START) as writer:
+    with Writer(location, START) as writer:
         for pair in pairs:
             writer.put(*pair)
         writer.checkpoint(1700, {"closed": 3})
         writer.finish("done", SUMMARY)
         assert writer.saved == 1700
-    with Store.open(tmp_path) as store:
+    with Store.open(location) as store:
         scan = store.scan(writer.scan_id)
         assert (scan.state, scan.summary, scan.position, scan.tally) == ("done", SUMMARY, 1700, {"closed": 3})
         assert list(store.records(scan.id)) == [record for _, record in pairs]
 
 
-def test_closed_endpoints_are_not_saved(tmp_path: Path) -> None:
-    with Writer(tmp_path, START) as writer:
+def test_closed_endpoints_are_not_saved(location: str) -> None:
+    with Writer(location, START) as writer:
         writer.put(*other(1, "closed"))
         writer.put(*other(2, "silent"))
         writer.finish("done")
-    with Store.open(tmp_path) as store:
+    with Store.open(location) as store:
         assert [record.address for record in store.records(writer.scan_id)] == ["127.0.0.2"]
 
 
-def test_flush_returns_when_it_is_on_disk(tmp_path: Path) -> None:
-    with Writer(tmp_path, START) as writer:
+def test_absences_go_the_same_way(location: str, engine: sa.Engine) -> None:
+    with Writer(location, START) as writer:
+        writer.put(*exposed(1), ("127.0.0.9", 104))
+        writer.absent("127.0.0.2", 104, "ETIMEDOUT", "2026-11-21T20:00:00Z")
+        writer.flush()
+        writer.absent("127.0.0.3", 104, "ECONNREFUSED", "2026-11-21T20:00:00Z")
+        writer.finish("done")
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(absences.c.address, absences.c.error).order_by(absences.c.id)).all()
+        assert connection.execute(sa.select(sightings.c.archive)).scalar() == "127.0.0.9:104"
+    assert [tuple(row) for row in rows] == [("127.0.0.2", "ETIMEDOUT"), ("127.0.0.3", "ECONNREFUSED")]
+
+
+def test_flush_returns_when_it_is_on_disk(location: str) -> None:
+    with Writer(location, START) as writer:
         for n in range(3):
             writer.put(*exposed(n))
             writer.flush()
             assert writer.saved == n + 1
-            with Store.open(tmp_path) as store:
+            with Store.open(location) as store:
                 assert len(list(store.records(writer.scan_id))) == n + 1
         writer.checkpoint(99)
         writer.flush()
         writer.flush()  # nothing to do
-        with Store.open(tmp_path) as store:
+        with Store.open(location) as store:
             assert store.scan(writer.scan_id).position == 99
 
 
-def test_sightings_are_saved_without_being_asked_for(tmp_path: Path) -> None:
+def test_sightings_are_saved_without_being_asked_for(location: str) -> None:
     appended = threading.Event()
 
     class Watched(Store):
@@ -69,31 +84,31 @@ def test_sightings_are_saved_without_being_asked_for(tmp_path: Path) -> None:
             super().append(*arguments)  # type: ignore[arg-type]
             appended.set()
 
-    with Writer(lambda: Watched.open(tmp_path), START) as writer:
+    with Writer(lambda: Watched.open(location), START) as writer:
         writer.put(*exposed(1))
         assert appended.wait(10)
 
 
-def test_a_scan_is_taken_up_where_it_was_left(tmp_path: Path) -> None:
-    with Writer(tmp_path, START) as writer:
+def test_a_scan_is_taken_up_where_it_was_left(location: str) -> None:
+    with Writer(location, START) as writer:
         writer.put(*exposed(1))
         writer.checkpoint(1)
         first = writer.scan_id
         writer.finish("stopped")
-    with Writer(tmp_path, first) as writer:
+    with Writer(location, first) as writer:
         assert writer.scan_id == first
         writer.put(*exposed(2))
         writer.finish("done", SUMMARY)
-    with Store.open(tmp_path) as store:
+    with Store.open(location) as store:
         assert [record.address for record in store.records(first)] == ["127.0.0.1", "127.0.0.2"]
         assert len(store.scans()) == 1
 
 
-def test_closing_without_finish_leaves_the_scan_to_be_resumed(tmp_path: Path) -> None:
-    with Writer(tmp_path, START) as writer:
+def test_closing_without_finish_leaves_the_scan_to_be_resumed(location: str) -> None:
+    with Writer(location, START) as writer:
         writer.put(*exposed(1))
         writer.checkpoint(8)
-    with Store.open(tmp_path) as store:
+    with Store.open(location) as store:
         resume = store.resumable(START.targets)
     assert resume is not None
     assert (resume.scan.state, resume.scan.position, len(resume.recorded)) == ("running", 8, 1)
@@ -269,10 +284,8 @@ while True:
 
 
 @pytest.mark.parametrize("lines", [1, 2, 7])
-def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path, lines: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", KILLED, str(tmp_path), str(TESTS)], stdout=subprocess.PIPE, text=True
-    )
+def test_kill_9_loses_nothing_that_was_acknowledged(location: str, lines: int) -> None:
+    process = subprocess.Popen([sys.executable, "-c", KILLED, location, str(TESTS)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     acknowledged = 0
     for _ in range(lines):
@@ -282,7 +295,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path, lines: int) 
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL
     acknowledged = max([acknowledged, *map(int, rest)])
-    with Store.open(tmp_path) as store:
+    with Store.open(location) as store:
         resume = store.resumable(["127.1.0.0/24"])
         assert resume is not None, "a killed scan can be resumed at once"
         found = [record.address for record in store.records(resume.scan.id)]
@@ -290,7 +303,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path: Path, lines: int) 
         assert found == [address(n) for n in range(len(found))], "no gap, nothing twice"
         assert acknowledged <= resume.scan.position <= len(found), "the position never runs ahead of what is stored"
         assert len(resume.recorded) == len(found)
-        with Writer(tmp_path, resume.scan.id) as writer:
+        with Writer(location, resume.scan.id) as writer:
             writer.put(*exposed(len(found)))
             writer.finish("done")
         assert store.latest().state == "done"  # type: ignore[union-attr]
