@@ -1,1 +1,4 @@
-"""Which kind of notice gets more servers closed: arms drawn by lot, and the comparison between them."""
+"""Which kind of notice gets more servers closed: arms drawn by lot, and the comparison between them.
+
+``factors`` draws, ``assign`` keeps what was drawn, ``analysis`` compares, with the intervals of ``intervals``.
+"""

@@ -27,6 +27,7 @@ from leadapron.watch.reach.cases.words import who
 from leadapron.watch.reach.notices import words
 from leadapron.watch.reach.notices.facts import Facts, facts, printable
 from leadapron.watch.reach.notices.layout import LONGEST, tidy
+from leadapron.watch.reach.notices.letter import Format, pages
 from leadapron.watch.reach.notices.model import PURPOSES, STATES, WAITING, Channel, Notice, Purpose, State, Text
 from leadapron.watch.reach.notices.recipients import Recipient, recipient
 from leadapron.watch.reach.notices.settings import Notices as Settings
@@ -230,6 +231,16 @@ class Notices:
             if sent:
                 self.cases.notified(notice.case_id, id, by, connection=connection)
             return changed
+
+    def letter(self, id: int, *, form: Format = "pdf") -> list[bytes]:
+        """A letter as it is printed: one PDF, or a PNG for each page. Raises ``UsageError`` where it must not be sent."""
+        with self._within(None) as connection:
+            notice = self._get(connection, id)
+            if notice.state not in ("draft", "sent"):
+                self._may(connection, notice.case_id, notice.purpose, notice.channel, notice.recipient)
+        owner = self.cases.get(notice.case_id).owner
+        country = None if owner is None else owner.country
+        return pages(notice, self._settings, self._clock, country=country, form=form)
 
     # ---- how ---------------------------------------------------------------------------------------------------------
 
