@@ -53,9 +53,12 @@ def command(output: Path, since: str | None, until: str | None, minimum: int, da
         begun = history.earliest(engine)
         if begun is None:
             raise Failure("nothing has been found open yet, so there is nothing to publish")
-        first = _day(since, "--since") if since else max(date.fromisoformat(begun), last - timedelta(days=YEAR_DAYS))
+        wanted = _day(since, "--since") if since else last - timedelta(days=YEAR_DAYS)
+        first = max(wanted, date.fromisoformat(begun))  # before that there is nothing to tell
+        if wanted > last:
+            raise UsageError(f"--since {wanted} is after --until {last}")
         if first > last:
-            raise UsageError(f"--since {first} is after --until {last}")
+            raise Failure(f"nothing had been found open by {last}; the first was on {first}")
         pack = publish(history.read(engine, first.isoformat(), last.isoformat()), minimum)
     files = {name: text.encode() for name, text in tables.files(pack)}
     files["statistics.html"] = page.render(pack).encode()

@@ -163,6 +163,17 @@ def test_a_giant_is_not_told(engine: sa.Engine) -> None:
     assert pack.top_step * pack.total.studies.value >= 100 * turkey.studies.unit or pack.top_step == 20
 
 
+def test_a_giant_that_opens_is_not_told_by_the_difference_of_two_weeks(engine: sa.Engine) -> None:
+    planting = Planting(engine)
+    for _ in range(120):
+        planting.put(studies=50_000, images=None)
+    assert made(engine).total.studies.unit == 10_000
+    planting.put(studies=1_230_000, images=None, story=[("2026-10-10T10:00:00Z", "opened")])
+    pack = made(engine)
+    assert pack.total.studies.unit >= 2 * 123_000
+    assert {week.studies.unit for week in pack.weeks if week.studies} == {pack.total.studies.unit}
+
+
 def test_the_curve_is_coarse_enough(engine: sa.Engine) -> None:
     census(engine, 120)
     read = history.read(engine, FIRST, LAST)

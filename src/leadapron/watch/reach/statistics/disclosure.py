@@ -14,7 +14,8 @@ and who holds the second largest could compute the first: the total less one's o
 sensitive if all but the two largest contributors are together below p % of the largest. Then it is rounded so coarsely
 that the largest is uncertain by p % in both directions. Everything else is rounded to three digits. Totals are rounded
 as coarsely as the coarsest of their parts, in all tables alike; else the difference of a total and the other parts
-would be finer than the part itself.
+would be finer than the part itself. So are the totals by week, and as what changed from one to the next demands: if a
+giant opens, the difference of two weeks is that giant.
 
 What this doesn't cover: who compares two packs that differ by a day sees what happened on it. Publish at fixed times,
 months rather than days apart. (Hundepool et al., Statistical Disclosure Control, 2012, chapters 4 and 5.)

@@ -45,7 +45,8 @@ class Archive(Struct):
 
 
 class Week(Struct, frozen=True):
-    """``end``: its last day; the amounts of each archive that was open at its end."""
+    """``end``: its last day; the amounts of each archive that was open at its end, and by how much each that changed
+    since the week before is more or less."""
 
     end: str
     open: int
@@ -53,6 +54,8 @@ class Week(Struct, frozen=True):
     closed: int
     studies: tuple[int, ...]
     images: tuple[int, ...]
+    studies_moved: tuple[int, ...] = ()
+    images_moved: tuple[int, ...] = ()
 
 
 class History(Struct, frozen=True):
@@ -79,12 +82,14 @@ def read(engine: sa.Engine, first: str, last: str) -> History:
     opened = closed = 0
     ends = _sundays(first, last)
     week_end = next(ends)
+    before: dict[int, tuple[int, int]] | None = None
 
     def finish() -> None:
-        nonlocal opened, closed
-        standing = [archive for archive in archives.values() if archive.doors]
-        amounts = tuple(one.studies for one in standing), tuple(one.images for one in standing)
-        weeks.append(Week(week_end, len(standing), opened, closed, *amounts))
+        nonlocal opened, closed, before
+        now = {key: (one.studies, one.images) for key, one in archives.items() if one.doors}
+        amounts = tuple(studies for studies, _ in now.values()), tuple(images for _, images in now.values())
+        weeks.append(Week(week_end, len(now), opened, closed, *amounts, *_moved(before, now)))
+        before = now
         opened = closed = 0
 
     def episode(archive: Archive, until: str, fixed: bool) -> None:
@@ -100,11 +105,11 @@ def read(engine: sa.Engine, first: str, last: str) -> History:
             week_end = next(ends)
         archive = archives[archive_of[id]]
         if kind == "moved" and other is not None:  # stands open all the time, only elsewhere
-            before = archives[archive_of[other]]
-            before.doors.pop(other, None)
+            left = archives[archive_of[other]]
+            left.doors.pop(other, None)
             archive.doors[id] = (studies or 0, images or 0)
-            if not before.doors:
-                archive.since, before.since = archive.since or before.since, None
+            if not left.doors and left is not archive:
+                archive.since, left.since = archive.since or left.since, None
         elif kind == "closed":
             stood = bool(archive.doors)
             archive.doors.pop(id, None)
@@ -126,6 +131,17 @@ def read(engine: sa.Engine, first: str, last: str) -> History:
     for archive in standing:
         episode(archive, end, False)
     return History(first, last, standing, tuple(weeks), tuple((d, f, n) for (d, f), n in sorted(spans.items())))
+
+
+def _moved(
+    before: dict[int, tuple[int, int]] | None, now: dict[int, tuple[int, int]]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """How far each archive's studies and images went from one week to the next. Of the first week nothing is told."""
+    if before is None:
+        return (), ()
+    keys = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    pairs = [(before.get(key, (0, 0)), now.get(key, (0, 0))) for key in keys]
+    return tuple(abs(b[0] - a[0]) for a, b in pairs), tuple(abs(b[1] - a[1]) for a, b in pairs)
 
 
 def earliest(engine: sa.Engine) -> str | None:

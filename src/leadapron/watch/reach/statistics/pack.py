@@ -93,8 +93,10 @@ def publish(history: History, minimum: int = disclosure.MINIMUM, percent: int = 
     coarsest: dict[str, int] = {}
     for amount, of in _AMOUNTS.items():
         parts = [[of(archive) for archive in group] for table in groups.values() for _, group in table]
-        weekly = [list(getattr(week, amount)) for week in history.weeks if week.open >= minimum]
-        coarsest[amount] = max(unit(part, percent) for part in [*parts, *weekly, [of(one) for one in standing]])
+        weekly = [getattr(week, amount) for week in history.weeks if week.open >= minimum]
+        moved = [getattr(week, f"{amount}_moved") for week in history.weeks]  # the difference of two weeks is told too
+        every = [*parts, *weekly, *moved, [of(one) for one in standing]]
+        coarsest[amount] = max(unit(part, percent) for part in every)
     total = _row("", standing, coarsest["studies"], coarsest["images"])
     fixes, median = _fixes(curve(history.spans), minimum)
     top, step = _top_share(standing, minimum, coarsest["studies"])
