@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "scope": ("leadapron.cli.scope:command", "Watch", "Write or read a scope file: what you are authorised to touch."),
     "schema": ("leadapron.cli.schema:command", "Watch", "Print the JSON Schema of a record."),
     "owner": ("leadapron.cli.owner:command", "Reach", "Find out whom to tell of an exposed server, and confirm it."),
+    "cases": ("leadapron.cli.cases:command", "Reach", "Follow open servers up until they are closed."),
     "feed": (
         "leadapron.cli.feed:command",
         "Reach",

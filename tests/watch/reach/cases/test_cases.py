@@ -154,7 +154,7 @@ def test_a_case_goes_up_by_hand_to_anybody_above(engine: sa.Engine) -> None:
     case = desk.cases.escalate(1, "ada", 2, "nobody knows whose it is")
     assert (case.state, case.level, case.due) == ("escalated", 2, "escalation")
     for level in (0, 1, 2, 4, -1):
-        with pytest.raises(UsageError, match=r"case 1 is with the cert; it can be taken to the regulator \(3\)"):
+        with pytest.raises(UsageError, match=r"case 1 is with the CERT; it can be taken to the regulator \(3\)"):
             desk.cases.escalate(1, "ada", level)
     with pytest.raises(UsageError, match="only a person may take a case to the regulator"):
         desk.cases.escalate(1, "rule", 3)

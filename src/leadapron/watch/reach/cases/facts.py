@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from leadapron.watch.reach.cases.changing import NOTHING_DUE, Changing, Values
-from leadapron.watch.reach.cases.model import LEVELS, OPEN, Kind, actor, after
+from leadapron.watch.reach.cases.model import OPEN, TITLES, Kind, actor, after
 from leadapron.watch.track.tables import cases, notices
 
 
@@ -49,7 +49,7 @@ class Facts(Changing):
             if purpose != "thanks" and case.state in OPEN and not overtaken:
                 reminders = case.reminders + 1 if purpose == "reminder" else 0
                 values = {"reminders": reminders, **self._rung(case.level, reminders, notice["sent_at"])}
-            self._step(inside, case, "sent", by, f"{purpose}, to the {LEVELS[notice['level']]}", notice_id, **values)
+            self._step(inside, case, "sent", by, f"{purpose}, to the {TITLES[notice['level']]}", notice_id, **values)
 
     def bounced(
         self, id: int, notice_id: int, text: str, by: str = "mail", *, connection: sa.Connection | None = None

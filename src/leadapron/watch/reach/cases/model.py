@@ -41,6 +41,8 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ACTORS: Final[tuple[Actor, ...]] = get_args(Actor)
 LEVELS: Final = ("owner", "operator", "cert", "regulator")
 """Whom a case is taken to: the column ``level`` is the place in this list."""
+TITLES: Final = ("owner", "operator", "CERT", "regulator")
+"""The same, in sentences."""
 
 OPEN: Final[frozenset[State]] = frozenset({"new", "confirmed", "notified", "acknowledged", "escalated", "reopened"})
 """States in which something is left to do for us or the owner."""

@@ -18,7 +18,7 @@ from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.cases import refusals
 from leadapron.watch.reach.cases.changing import NOTHING_DUE, Values
 from leadapron.watch.reach.cases.facts import Facts
-from leadapron.watch.reach.cases.model import LEVELS, Case, Owner, actor, checked_owner
+from leadapron.watch.reach.cases.model import LEVELS, TITLES, Case, Owner, actor, checked_owner
 from leadapron.watch.reach.cases.words import said, who
 from leadapron.watch.reach.mailbox import Kind as Who
 from leadapron.watch.reach.mailbox import canonical, classify, matches
@@ -106,13 +106,13 @@ class Cases(Facts):
             to = case.level + 1 if level is None else level
             if not case.level < to <= REGULATOR:
                 raise UsageError(
-                    f"case {id} is with the {LEVELS[case.level]}; it can be taken to " + _above(case.level)
+                    f"case {id} is with the {TITLES[case.level]}; it can be taken to " + _above(case.level)
                 )
             if actor(by) != "person" and not self._settings.may_raise(to):
-                raise UsageError(f"only a person may take a case to the {LEVELS[to]}: [cases] has no time for it")
-            self._withdraw(inside, id, f"goes to the {LEVELS[to]}")
+                raise UsageError(f"only a person may take a case to the {TITLES[to]}: [cases] has no time for it")
+            self._withdraw(inside, id, f"goes to the {TITLES[to]}")
             due = self._due("escalation", timedelta())
-            self._step(inside, case, "escalated", by, f"to the {LEVELS[to]}. {text}", level=to, reminders=0, **due)
+            self._step(inside, case, "escalated", by, _to(to, text), level=to, reminders=0, **due)
             return self._get(inside, id)
 
     def close(self, id: int, by: str, why: str, *, connection: sa.Connection | None = None) -> Case:
@@ -178,5 +178,9 @@ class Cases(Facts):
 
 
 def _above(level: int) -> str:
-    names = [f"the {name} ({at})" for at, name in enumerate(LEVELS) if at > level]
+    names = [f"the {name} ({at})" for at, name in enumerate(TITLES) if at > level]
     return " or ".join(names) or "nobody above"
+
+
+def _to(level: int, text: str) -> str:
+    return f"to the {TITLES[level]}: {text}" if text.strip() else f"to the {TITLES[level]}"

@@ -1,0 +1,334 @@
+"""``leadapron cases …``: what is followed up, what needs a person now, and what a person says about it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from leadapron.cli.cases_desk import Desk
+
+FORMATS: Final = ("table", "jsonl", "json", "csv")
+_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_NUMBER: Final = click.IntRange(1, 2**63 - 1)
+_LEVELS: Final = ("operator", "cert", "regulator")
+
+_data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
+_by = click.option("--by", metavar="NAME", help="Who decides; it is kept. [default: the user of this machine]")
+_format = click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True, help="How to show it."
+)
+F = TypeVar("F", bound=Callable[..., Any])
+_numbers = click.argument("numbers", metavar="CASE…", type=_NUMBER, nargs=-1, required=True)
+
+
+def _why(text: str, required: bool = True) -> Callable[[F], F]:
+    return click.option("--why", metavar="TEXT", required=required, default=None if required else "", help=text)
+
+
+@click.group(name="cases", context_settings=_SETTINGS, invoke_without_command=True)
+@click.option("--all", "all_", is_flag=True, help="All there are, not only what needs a person now.")
+@click.option("--state", metavar="STATE,…", help="Only these: new, confirmed, notified, acknowledged, escalated, …")
+@click.option("--due", is_flag=True, help="Only those for which a rule's time has come.")
+@click.option("--held", is_flag=True, help="Only those on hold.")
+@click.option("--country", metavar="CODE", help="Only of this country, as DE.")
+@click.option("--find", "text", metavar="TEXT", help="Only with this in the owner, the address or the product.")
+@click.option("--order", metavar="COLUMN", help="As due_at, -studies (most first). [default: -changed_at]")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Leave out the first so many.")
+@_format
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it there, whole or not at all, instead of to stdout.",
+)
+@_data
+@click.pass_context
+def command(
+    context: click.Context,
+    all_: bool,
+    state: str | None,
+    due: bool,
+    held: bool,
+    country: str | None,
+    text: str | None,
+    order: str | None,
+    limit: int,
+    offset: int,
+    format_: str,
+    output: Path | None,
+    data: str | None,
+) -> None:
+    """Follow open servers up with their owners: list what needs a person now, say what is decided.
+
+    \b
+    leadapron cases                               what needs a person now
+    leadapron cases --all --state notified        who was written to
+    leadapron cases show 4
+    leadapron cases confirm 4 --organisation "Example Clinic" --mailbox it@clinic.example
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from leadapron.cli import cases_table
+    from leadapron.cli.report import print_pieces, write_file
+
+    states = None if state is None else [one.strip() for one in state.split(",") if one.strip()]
+    only = not (all_ or states or due or held or country is not None or text)
+    with _desk(data) as desk:
+        found, total = desk.cases.find(
+            state=states,  # type: ignore[arg-type]  # an unknown one is told with those there are
+            attention=True if only else None,
+            due=True if due else None,
+            held=True if held else None,
+            country=country,
+            text=text,
+            order=order or "-changed_at",
+            limit=limit,
+            offset=offset,
+        )
+        pieces = cases_table.listing(found, desk.advice(found), format_)
+        print_pieces(pieces) if output is None else write_file(output, pieces)
+        if format_ == "table":
+            print(cases_table.foot(found, total, offset, only, desk.cases.counts()), file=sys.stderr)
+
+
+@command.command("show", short_help="Show a case with its history.")
+@click.argument("number", metavar="CASE", type=_NUMBER)
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True, help="How."
+)
+@_data
+def show(number: int, format_: str, data: str | None) -> None:
+    """Show a case with its history: who did what when, its notices, and what is next."""
+    from leadapron.cli import cases_table
+    from leadapron.cli.report import print_pieces
+
+    with _desk(data) as desk:
+        case = desk.cases.get(number)
+        told = desk.cases.steps(number), desk.notices(number), desk.advice([case])[number]
+        print_pieces(cases_table.whole(case, *told, format_))
+
+
+@command.command("open", short_help="Open a case about an exposed server.")
+@click.argument("exposures", metavar="ADDRESS:PORT|NUMBER…", nargs=-1, required=True)
+@_by
+@_data
+def open_(exposures: tuple[str, ...], by: str | None, data: str | None) -> None:
+    """Open a case about an exposed server that no rule opened one for. NUMBER is that of the exposure.
+
+    \b
+    leadapron cases open 192.0.2.7:104
+    """
+    with _desk(data) as desk:
+        for id, case, opened in desk.open(exposures, _who(by)):
+            _say(f"Case {case} is about exposure {id}" + ("." if opened else ": it was there already."))
+            _next(f"leadapron cases confirm {case}, or leadapron owner show {id} for whom it may belong to")
+
+
+@command.command("confirm", short_help="Say who the owner is.")
+@_numbers
+@click.option("--organisation", metavar="NAME", help="Who it is.")
+@click.option("--mailbox", metavar="MAILBOX", help="Where they read, as it@clinic.example.")
+@click.option("--postal", metavar="TEXT", help="Postal address; \\n between its lines.")
+@click.option("--person", metavar="NAME", help="Whom to address.")
+@click.option("--language", metavar="CODE", help="Of notices, as de. [default: the country's]")
+@click.option("--country", metavar="CODE", help="As DE.")
+@click.option("--suggested", is_flag=True, help="Take what is not given from the hints at the owner.")
+@_by
+@_data
+def confirm(
+    numbers: tuple[int, ...],
+    organisation: str | None,
+    mailbox: str | None,
+    postal: str | None,
+    person: str | None,
+    language: str | None,
+    country: str | None,
+    suggested: bool,
+    by: str | None,
+    data: str | None,
+) -> None:
+    """Say who the owner is. The first notice is then drafted, for you to approve.
+
+    What is not given stays as it was confirmed before. Several cases get the same owner.
+
+    \b
+    leadapron cases confirm 4 --organisation "Example Clinic" --mailbox it@clinic.example --country DE
+    leadapron cases confirm 4 --organisation "Example Clinic" --suggested
+    """
+    given = {
+        "organisation": organisation,
+        "mailbox": mailbox,
+        "postal": None if postal is None else postal.replace("\\n", "\n"),
+        "person": person,
+        "language": language,
+        "country": country,
+    }
+    with _desk(data) as desk:
+        for case in desk.confirm(numbers, {key: value for key, value in given.items() if value}, suggested, _who(by)):
+            assert case.owner is not None
+            _say(f"Case {case.id}: {case.owner.organisation} is the owner.")
+            if case.hold is not None:
+                _say(f"Nothing is written to them: {case.hold}.")
+    _next("leadapron cases follow drafts the notices, leadapron notices lists them")
+
+
+@command.command("acknowledge", short_help="The owner knows: nothing is written for a while.")
+@_numbers
+@_why("What they said, and how.", required=False)
+@_by
+@_data
+def acknowledge(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -> None:
+    """The owner has said that they know. Nothing is written for a while, as the section cases says."""
+    with _desk(data) as desk:
+        for case in desk.each(numbers, lambda id, inside: desk.cases.acknowledge(id, _who(by), why, connection=inside)):
+            _say(f"Case {case.id} is {case.state}; {desk.advice([case])[case.id]}.")
+
+
+@command.command("note", short_help="Note something in the history of a case.")
+@click.argument("number", metavar="CASE", type=_NUMBER)
+@click.argument("text")
+@_by
+@_data
+def note(number: int, text: str, by: str | None, data: str | None) -> None:
+    """Note something in the history of a case."""
+    with _desk(data) as desk:
+        desk.cases.note(number, text, _who(by))
+    _say(f"Noted in case {number}.")
+
+
+@command.command("hold", short_help="Write nothing, until it is released.")
+@_numbers
+@_why("Why; somebody will have to decide whether to release it.")
+@_by
+@_data
+def hold(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -> None:
+    """Write nothing until the case is released. Drafts are withdrawn; scans are still followed."""
+    with _desk(data) as desk:
+        for case in desk.each(numbers, lambda id, inside: desk.cases.hold(id, why, _who(by), connection=inside)):
+            _say(f"Case {case.id} is on hold.")
+    _next(f"leadapron cases release {numbers[0]}")
+
+
+@command.command("release", short_help="Let rules go on with a case on hold.")
+@_numbers
+@_why("Why.", required=False)
+@_by
+@_data
+def release(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -> None:
+    """Let rules go on with a case on hold. One whose owner is not to be written to stays on hold for ever."""
+    with _desk(data) as desk:
+        for case in desk.each(numbers, lambda id, inside: desk.cases.release(id, _who(by), why, connection=inside)):
+            _say(f"Case {case.id} goes on; {desk.advice([case])[case.id]}.")
+
+
+@command.command("escalate", short_help="Take a case to the operator, the CERT or the regulator.")
+@_numbers
+@click.option("--level", type=click.Choice(_LEVELS), help="To whom. [default: the next one above]")
+@_why("Why.", required=False)
+@_by
+@_data
+def escalate(numbers: tuple[int, ...], level: str | None, why: str, by: str | None, data: str | None) -> None:
+    """Take a case up: to the network's operator, the national CERT or the regulator.
+
+    \b
+    leadapron cases escalate 4 --level cert --why "nobody knows whose it is"
+    """
+    from leadapron.watch.reach.cases.model import TITLES
+
+    to = None if level is None else _LEVELS.index(level) + 1
+    with _desk(data) as desk:
+        done = desk.each(numbers, lambda id, inside: desk.cases.escalate(id, _who(by), to, why, connection=inside))
+        for case in done:
+            _say(f"Case {case.id} goes to the {TITLES[case.level]}.")
+    _next("leadapron cases follow drafts the notices, leadapron notices lists them")
+
+
+@command.command("close", short_help="Give a case up, though nothing was proved closed.")
+@_numbers
+@_why("Why; the history has to tell.")
+@_by
+@_data
+def close(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -> None:
+    """Do no more about it. What scans prove closed is closed by itself; this is for all else."""
+    with _desk(data) as desk:
+        for case in desk.each(numbers, lambda id, inside: desk.cases.close(id, _who(by), why, connection=inside)):
+            _say(f"Case {case.id} is closed.")
+
+
+@command.command("refuse", short_help="Never write to a mailbox, domain or network again.")
+@click.argument("whom", metavar="MAILBOX|DOMAIN|NETWORK")
+@_why("Who asked for it, and how.")
+@_by
+@_data
+def refuse(whom: str, why: str, by: str | None, data: str | None) -> None:
+    """Never write to a mailbox, a domain (and all below it) or a network again. Nobody can take it back.
+
+    \b
+    leadapron cases refuse it@clinic.example --why "asked by mail on 3 May"
+    leadapron cases refuse clinic.example --why "their lawyer"
+    leadapron cases refuse 192.0.2.0/24 --why "the operator scans by itself"
+    """
+    from leadapron.watch.reach.mailbox import classify
+
+    kind, value = classify(whom)
+    with _desk(data) as desk:
+        held = desk.cases.refuse(kind, value, _who(by), why)
+    _say(f"The {kind} {value} is never written to again.")
+    if held:
+        _say(f"On hold by it: case{'s' if len(held) > 1 else ''} {', '.join(map(str, held))}.")
+
+
+@command.command("follow", short_help="Run the rules now.")
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True, help="How."
+)
+@_data
+def follow(format_: str, data: str | None) -> None:
+    """Run the rules now: take in what scans proved, open cases, draft what is due, close what is over.
+
+    Nothing is sent by it. 'leadapron up' does this after each scan, so that you need not. Exit code 1: something
+    could not be done, stderr says what.
+    """
+    from leadapron.cli import cases_table
+    from leadapron.cli.report import print_pieces
+
+    with _desk(data) as desk:
+        done = desk.follow()
+        print_pieces(cases_table.round_(done, desk.endpoints(done.retest), format_))
+    for problem in done.problems:
+        print(f"case {problem.case_id}: {problem.why}", file=sys.stderr)
+    if done.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _desk(data: str | None) -> Desk:
+    from leadapron.cli.cases_desk import Desk
+
+    return Desk(data)
+
+
+def _who(by: str | None) -> str:
+    if by is not None:
+        from leadapron.kernel.errors import UsageError
+        from leadapron.watch.reach.cases.model import actor
+
+        if actor(by) != "person":
+            raise UsageError(f"--by {by}: that is not a person's name")
+        return by
+    from leadapron.guard.audit.console import console_user
+
+    return console_user().user
+
+
+def _say(text: str) -> None:
+    print(text)
+
+
+def _next(text: str) -> None:
+    print(f"Next: {text}", file=sys.stderr)

@@ -1,0 +1,219 @@
+"""Cases as tables for people, and as JSON and CSV for programs. What strangers wrote is shown as text, cleaned."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from leadapron.watch.reach.cases.model import LEVELS, TITLES, Case, State, Step
+from leadapron.watch.reach.follow import Followed
+from leadapron.watch.report.columns import Column, lay_out
+from leadapron.watch.report.csv import cell
+from leadapron.watch.report.jsonl import line
+from leadapron.watch.report.text import clean, moment, quantity
+
+_FILE_WIDTH: Final = 160
+_COLUMNS: Final = (
+    *("case", "state", "endpoint", "country", "product", "studies", "organisation", "mailbox", "level", "reminders"),
+    *("opened_at", "changed_at", "due", "due_at", "hold", "next"),
+)
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """A line for programs."""
+
+    case: int
+    state: str
+    endpoint: str
+    country: str | None
+    product: str | None
+    studies: int | None
+    organisation: str | None
+    mailbox: str | None
+    level: str
+    reminders: int
+    opened_at: str
+    changed_at: str
+    due: str | None
+    due_at: str | None
+    hold: str | None
+    next: str
+
+
+def listing(cases: Sequence[Case], advice: Mapping[int, str], format_: str) -> Iterator[str]:
+    """The list in that format, line by line. ``advice``: by the number of the case."""
+    rows = [_listed(case, advice[case.id]) for case in cases]
+    if format_ == "jsonl":
+        yield from (line(row) + "\n" for row in rows)
+    elif format_ == "json":
+        yield '{"cases":[' + ",".join("\n" + line(row) for row in rows) + "\n]}\n"
+    elif format_ == "csv":
+        yield from _csv(rows)
+    elif rows:
+        yield from _table(rows)
+
+
+def foot(cases: Sequence[Case], total: int, offset: int, only: bool, counts: Mapping[State, int]) -> str:
+    """Below the table: how many there are in all, and what to ask next."""
+    every = sum(counts.values())
+    if not every:
+        return "There is no case yet. 'leadapron cases follow' opens them for what scans found exposed."
+    if not total:
+        return (
+            f"Nothing needs a person now. 'leadapron cases --all' lists {quantity(every, 'case')}."
+            if only
+            else ("No case fits.")
+        )
+    states = ", ".join(f"{number:,} {state}" for state, number in counts.items() if number)
+    shown = quantity(total, "case")
+    if only:
+        shown += " needs a person" if total == 1 else " need a person"
+    if len(cases) < total:
+        shown += f", {offset + 1:,} to {offset + len(cases):,} shown"
+    first = cases[0].id if cases else 1
+    return f"{shown}; of all {every:,}: {states}. 'leadapron cases show {first}' tells more."
+
+
+def whole(
+    case: Case, steps: Sequence[Step], notices: Sequence[tuple[int, str, str, int, str]], advice: str, format_: str
+) -> Iterator[str]:
+    """All of one case."""
+    if format_ == "json":
+        document = {
+            "case": case,
+            "next": advice,
+            "steps": steps,
+            "notices": [
+                dict(zip(("id", "purpose", "channel", "level", "state"), notice, strict=True)) for notice in notices
+            ],
+        }
+        yield msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+        return
+    place = f", {case.country}" if case.country else ""
+    yield f"Case {case.id}: {case.state}. {case.endpoint}{place}, {clean(case.product or 'unknown product')}, "
+    yield f"{'?' if case.studies is None else quantity(case.studies, 'study', 'studies')}, "
+    yield f"{'open' if case.is_open else 'closed'} (exposure {case.exposure_id}).\n"
+    if case.owner is not None:
+        owner = [case.owner.organisation, case.owner.person, case.owner.mailbox, case.owner.postal]
+        yield f"Owner: {', '.join(clean(' '.join(part.split())) for part in owner if part)}.\n"
+    if case.level:
+        yield f"Taken to the {TITLES[case.level]}.\n"
+    yield f"Next: {clean(advice)}.\n\n"
+    columns = [
+        Column(header="when", cells=[Text(moment(step.at)) for step in steps]),
+        Column(header="who", cells=[Text(clean(step.by)) for step in steps], least=8),
+        Column(header="what", cells=[Text(step.kind) for step in steps]),
+        Column(header="then", cells=[Text(step.after if step.after != step.before else "") for step in steps]),
+        Column(header="", cells=[Text(_said(step)) for step in steps], least=20),
+    ]
+    yield from _laid_out(columns)
+    if notices:
+        yield "\n"
+        yield from _laid_out(
+            [
+                Column(header="notice", cells=[Text(str(one[0])) for one in notices], justify="right"),
+                Column(header="purpose", cells=[Text(one[1]) for one in notices]),
+                Column(header="by", cells=[Text(one[2]) for one in notices]),
+                Column(header="to the", cells=[Text(TITLES[one[3]]) for one in notices]),
+                Column(header="state", cells=[Text(one[4]) for one in notices]),
+            ]
+        )
+
+
+def round_(done: Followed, retest: Sequence[str], format_: str) -> Iterator[str]:
+    """What a round of the rules did."""
+    if format_ == "json":
+        yield msgspec.json.format(msgspec.json.encode(done), indent=2).decode() + "\n"
+        return
+    said = [
+        (done.opened, "opened", "case"),
+        (done.fixed, "proved closed", "case"),
+        (done.reopened, "open again", "case"),
+        (done.moved, "moved to another address", "case"),
+        (done.escalated, "taken up", "case"),
+        (done.closed, "closed", "case"),
+        (done.waiting, "waiting: their owner has another notice under way", "case"),
+        (done.drafted, "drafted; 'leadapron notices' lists them, for you to approve", "notice"),
+    ]
+    lines = [f"{quantity(len(ids), what)} {text}{_few(ids)}\n" for ids, text, what in said if ids]
+    if retest:
+        lines.append(f"{quantity(len(retest), 'server')} to be looked at before anything is written about them:\n")
+        lines.append(f"  leadapron scan {' '.join(retest[:20])}{' …' if len(retest) > 20 else ''}\n")
+    if not lines and not done.problems:
+        lines.append("Nothing was to be done.\n")
+    yield from lines
+
+
+def _few(ids: Sequence[int]) -> str:
+    return f": {', '.join(map(str, ids))}" if len(ids) <= 12 else ""
+
+
+def _listed(case: Case, advice: str) -> Listed:
+    return Listed(
+        case=case.id,
+        state=case.state,
+        endpoint=case.endpoint,
+        country=case.country,
+        product=case.product,
+        studies=case.studies,
+        organisation=case.owner.organisation if case.owner else None,
+        mailbox=case.owner.mailbox if case.owner else None,
+        level=LEVELS[case.level],
+        reminders=case.reminders,
+        opened_at=case.opened_at,
+        changed_at=case.changed_at,
+        due=case.due,
+        due_at=case.due_at,
+        hold=case.hold,
+        next=advice,
+    )
+
+
+def _table(rows: Sequence[Listed]) -> Iterator[str]:
+    yield from _laid_out(
+        [
+            Column(header="case", cells=[Text(str(row.case)) for row in rows], justify="right"),
+            Column(header="state", cells=[Text(row.state) for row in rows]),
+            Column(header="endpoint", cells=[Text(row.endpoint) for row in rows]),
+            Column(header="owner", cells=[Text(clean(row.organisation or "")) for row in rows], least=12),
+            Column(header="next", cells=[Text(clean(row.next)) for row in rows], least=24),
+            Column(
+                header="studies",
+                cells=[Text("?" if row.studies is None else f"{row.studies:,}") for row in rows],
+                justify="right",
+                optional=True,
+            ),
+            Column(header="country", cells=[Text(row.country or "") for row in rows], optional=True),
+            Column(header="with", cells=[Text(row.level) for row in rows], optional=True),
+            Column(header="changed", cells=[Text(row.changed_at[:10]) for row in rows], optional=True),
+        ]
+    )
+
+
+def _laid_out(columns: list[Column]) -> Iterator[str]:
+    like = Console()
+    text = io.StringIO()
+    console = Console(file=text, width=like.width if like.is_terminal else _FILE_WIDTH, highlight=False)
+    console.print(lay_out(columns, console.width))
+    yield from (line.rstrip() + "\n" for line in text.getvalue().splitlines())
+
+
+def _csv(rows: Sequence[Listed]) -> Iterator[str]:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for row in rows:
+        values: dict[str, Any] = msgspec.structs.asdict(row)
+        writer.writerow([cell(values[column]) for column in _COLUMNS])
+    yield text.getvalue()
+
+
+def _said(step: Step) -> str:
+    notice = f"notice {step.notice_id}: " if step.notice_id is not None else ""
+    return notice + clean(" ".join(step.text.split()))
