@@ -209,7 +209,8 @@ def _table(one: Exposure, hints: list[Hint]) -> Iterator[str]:
 def _told(advice: Suggestion) -> list[tuple[str, str]]:
     rows = [
         ("organisation", advice.organisation or "not known: a person confirms or enters it"),
-        ("mailbox", (advice.mailbox or "none is published") + (" (a guess)" if advice.guess else "")),
+        ("mailbox", advice.mailbox or "none is published"),
+        ("guess", advice.guess or ""),
         ("web form", advice.page or ""),
         ("domain", advice.domain or ""),
         ("operator", " ".join(part for part in (advice.operator, _angled(advice.operator_mailbox)) if part)),
@@ -237,9 +238,8 @@ def _brief(found: list[tuple[Exposure, list[Hint]]]) -> Iterator[str]:
     rows = []
     for one, hints in found:
         advice = suggestion(hints)
-        first = advice.mailbox if not advice.guess else None
         cert = advice.cert.mailbox or advice.cert.page if advice.cert is not None else ""
-        told = first or advice.operator_mailbox or cert
+        told = advice.mailbox or advice.operator_mailbox or cert
         rows.append((str(one.id), str(one), advice.country or "", advice.domain or "", advice.operator or "", told))
     yield from _columns(("EXPOSURE", "ENDPOINT", "COUNTRY", "DOMAIN", "OPERATOR", "TELL"), rows)
 

@@ -74,20 +74,20 @@ async def test_everything_that_is_known_of_a_server(engine: sa.Engine, tmp_path:
     assert rows.place(engine, key) == ("DE", 64500, "Example Telecom")
     assert all(agent.startswith("leadapron/") for agent in rdap.agents)
     advice = suggestion(gathered.hints)
-    assert (advice.domain, advice.mailbox, advice.guess) == ("example.de", "security@example.de", True)
+    assert (advice.domain, advice.mailbox, advice.guess) == ("example.de", None, "security@example.de")
     assert (advice.operator_mailbox, advice.country, advice.language) == ("abuse@telecom.example.com", "DE", "de")
     assert advice.organisation is None
 
 
 async def test_a_second_round_asks_nobody_and_changes_nothing(engine: sa.Engine) -> None:
-    keys = [rows.add(engine, ADDRESS), rows.add(engine, ADDRESS, port=11112)]
+    keys, clock = [rows.add(engine, ADDRESS), rows.add(engine, ADDRESS, port=11112)], Clock()
     with name_server({POINTER: ["pacs.example.de."]}) as dns, web.web_server() as rdap:
         rdap.pages[f"/ip/{ADDRESS}"] = web.json(rows.network("5.145.140.0", "5.145.140.255"))
         settings = rows.quick(dns=True, resolver=dns.address, rdap=True, rdap_base=rdap.base)
-        first = await gather(engine, keys, settings)
+        first = await gather(engine, keys, settings, clock=clock)
         assert len(rdap.asked) == 1, "both exposures have one address"
         questions = len(dns.asked)
-        second = await gather(engine, keys, settings)
+        second = await gather(engine, keys, settings, clock=clock)
         assert (len(rdap.asked), len(dns.asked)) == (1, questions)
     assert second == first
     assert said(first, keys[0]) == said(first, keys[1]) != set()

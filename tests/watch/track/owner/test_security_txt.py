@@ -222,4 +222,4 @@ async def test_a_round_with_security_txt(
     assert len(server.asked) == 1, "one question for both, and none in the second round"
     for key in keys:
         advice = suggestion([one for one in gathered.hints if one.exposure_id == key])
-        assert (advice.mailbox, advice.guess, advice.domain) == ("security@praxis-muster.de", False, DOMAIN)
+        assert (advice.mailbox, advice.guess, advice.domain) == ("security@praxis-muster.de", None, DOMAIN)

@@ -54,9 +54,9 @@ def test_domains_go_by_who_says_so() -> None:
 
 
 def test_what_is_published_goes_before_a_guess() -> None:
-    assert (suggestion([LEADS]).mailbox, suggestion([LEADS]).guess) == ("security@leads.de", True)
+    assert (suggestion([LEADS]).mailbox, suggestion([LEADS]).guess) == (None, "security@leads.de")
     published = suggestion([LEADS, FORM, SECURITY])
-    assert (published.mailbox, published.guess, published.page) == ("report@leads.de", False, "https://leads.de/report")
+    assert (published.mailbox, published.guess, published.page) == ("report@leads.de", None, "https://leads.de/report")
     entered = suggestion([LEADS, SECURITY, hint("mailbox", "office@clinic.de", "telephone", "confirmed")])
     assert entered.mailbox == "office@clinic.de" and "mailbox: confirmed by A. Person" in entered.reasons
 
@@ -138,6 +138,7 @@ def test_what_a_person_does(engine: sa.Engine) -> None:
     assert rows.place(engine, key)[0] == "DE"
     assert store.get(entered.id).decided_by == "B. Person"
     assert [one.id for one in store.of(key)] == [country.id, entered.id]
+    assert store.decide(country.id, "hint", "A. Person").decided_by is None
     assert store.add(key, "mailbox", " Office@Clinic.DE ", "letterhead", "A. Person").value == "Office@clinic.de"
 
 
@@ -156,4 +157,6 @@ def test_what_a_person_cannot_do(engine: sa.Engine) -> None:
             store.add(*arguments)
     with pytest.raises(UsageError, match="no hint 999"):
         store.decide(999, "confirmed", "A")
+    with pytest.raises(UsageError, match="one of hint, confirmed, rejected"):
+        store.decide(999, "sure", "A")
     assert store.of(key) == []

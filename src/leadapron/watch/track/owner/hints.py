@@ -7,7 +7,7 @@ no longer says goes, unless a person confirmed or rejected it. A rejected hint t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, get_args
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -17,7 +17,7 @@ from leadapron.kernel.errors import UsageError
 from leadapron.watch.track.database import failures, name
 from leadapron.watch.track.owner import location, rdap
 from leadapron.watch.track.owner.countries import country
-from leadapron.watch.track.owner.model import ENTERED, KINDS, LONGEST, Found, Hint
+from leadapron.watch.track.owner.model import ENTERED, KINDS, LONGEST, Found, Hint, State
 from leadapron.watch.track.owner.text import mailbox, one_line
 from leadapron.watch.track.owner.upsert import upsert
 from leadapron.watch.track.tables import exposures, hints
@@ -84,12 +84,17 @@ class Hints:
             raise UsageError(f"there is no hint {hint_id} in {name(self._engine)}; 'leadapron owner show' lists them")
         return Hint(**row)
 
-    def decide(self, hint_id: int, state: Literal["confirmed", "rejected"], by: str) -> Hint:
-        """A person says that a hint holds, or that it does not. Gives the hint as it is now."""
-        hint = self.get(hint_id)
-        values = {"state": state, "decided_by": _person(by), "decided_at": iso(self._clock.now())}
+    def decide(self, hint_id: int, state: str, by: str) -> Hint:
+        """A person says that a hint is right (``confirmed``), wrong (``rejected``), or takes that back (``hint``).
+        Gives the hint as it is now. Raises `UsageError`."""
+        if state not in get_args(State):
+            raise UsageError(f"a hint cannot be that; it is one of {', '.join(get_args(State))}")
+        hint, person = self.get(hint_id), _person(by)
+        decided: dict[str, str | None] = {"decided_by": person, "decided_at": iso(self._clock.now())}
+        if state == "hint":
+            decided = dict.fromkeys(decided)
         with failures(self._engine), self._engine.begin() as connection:
-            connection.execute(hints.update().where(hints.c.id == hint_id).values(values))
+            connection.execute(hints.update().where(hints.c.id == hint_id).values(state=state, **decided))
         self.apply([hint.exposure_id])
         return self.get(hint_id)
 
@@ -118,9 +123,10 @@ class Hints:
             "decided_at": now,
         }
         one = sa.and_(hints.c.exposure_id == exposure_id, hints.c.kind == kind, hints.c.value == clean)
-        with failures(self._engine), self._engine.begin() as connection:
+        with failures(self._engine), self._engine.connect() as connection:
             if connection.execute(sa.select(exposures.c.id).where(exposures.c.id == exposure_id)).first() is None:
                 raise UsageError(f"there is no exposure {exposure_id} in {name(self._engine)}")
+        with failures(self._engine), self._engine.begin() as connection:
             upsert(connection, hints, [row], _KEY, ("source", "at", "state", "decided_by", "decided_at"))
             key = connection.execute(sa.select(hints.c.id).where(one)).scalar_one()
         self.apply([exposure_id])
@@ -131,9 +137,9 @@ class Hints:
         not asked, or did not answer: its hints stay as they are."""
         rows = [row for exposure_id, sources in said.items() for row in _rows(exposure_id, sources)]
         standing = {(row["exposure_id"], row["kind"], row["value"]) for row in rows}
-        with failures(self._engine), self._engine.begin() as connection:
-            gone = []
-            wanted = list(said)
+        wanted, gone = list(said), []
+        # Read before, not in, the transaction that writes: SQLite lets none become a writer after another has written.
+        with failures(self._engine), self._engine.connect() as connection:
             for start in range(0, len(wanted), _BATCH):
                 query = sa.select(hints).where(hints.c.exposure_id.in_(wanted[start : start + _BATCH]), _UNDECIDED)
                 for old in connection.execute(query).mappings():
@@ -141,6 +147,7 @@ class Hints:
                         continue
                     if any(_is_of(SOURCES[one], old["kind"], old["source"]) for one in said[old["exposure_id"]]):
                         gone.append(old["id"])
+        with failures(self._engine), self._engine.begin() as connection:
             for start in range(0, len(gone), _BATCH):
                 connection.execute(hints.delete().where(hints.c.id.in_(gone[start : start + _BATCH]), _UNDECIDED))
             upsert(connection, hints, rows, _KEY, ("source", "at"), where=_UNDECIDED)

@@ -55,7 +55,7 @@ class Resolver:
                 found.append(Found("reverse-dns", name, LINE))
                 continue
             try:
-                back = address in await self.addresses(name, version=ipaddress.ip_address(address).version)
+                back = await self._is_at(name, address)
             except Unanswered:
                 back = False
             found.append(Found("reverse-dns", name, CONFIRMED if back else UNCONFIRMED))
@@ -63,8 +63,12 @@ class Resolver:
 
     async def leads(self, name: str, address: str) -> tuple[Found, ...]:
         """That a certificate's name leads to the address, if it does. Raises `Unanswered`."""
-        there = address in await self.addresses(name, version=ipaddress.ip_address(address).version)
-        return (Found("certificate-name", name, certificate.LEADS),) if there else ()
+        found = Found("certificate-name", name, certificate.LEADS)
+        return (found,) if await self._is_at(name, address) else ()
+
+    async def _is_at(self, name: str, address: str) -> bool:
+        wanted = ipaddress.ip_address(address)
+        return str(wanted) in await self.addresses(name, version=wanted.version)
 
     async def addresses(self, name: str, *, version: int) -> tuple[str, ...]:
         """The addresses of a name. Raises `Unanswered`."""

@@ -29,12 +29,13 @@ _TRUST = (certificate.LEADS, reverse.CONFIRMED, certificate.ISSUED, certificate.
 
 
 class Suggestion(Struct, frozen=True, kw_only=True):
-    """``mailbox`` is the owner's; ``guess`` says that nobody published it. ``page``: a form that the owner's
-    security.txt names. ``operator`` and ``operator_mailbox``: of the network. ``reasons``: why, part by part."""
+    """``mailbox`` is the owner's, published or confirmed; ``guess`` one that may be there, which nobody published: for
+    a person to try, not to be taken for granted. ``page``: a form that the owner's security.txt names. ``operator``
+    and ``operator_mailbox``: of the network. ``reasons``: why, part by part."""
 
     organisation: str | None = None
     mailbox: str | None = None
-    guess: bool = False
+    guess: str | None = None
     page: str | None = None
     domain: str | None = None
     operator: str | None = None
@@ -65,10 +66,10 @@ def suggestion(hints: Sequence[Hint]) -> Suggestion:
     organisation = because("organisation", named)
     domain_hint, domain = _domain(hints, abuse)
     because("domain", domain_hint)
-    address, page, guess = _address(hints, because), _page(hints), False
-    if address is None and domain_hint is not None and domain is not None:
-        address, guess = f"security@{domain}", True
-        reasons.append("mailbox: a guess, the role that RFC 2142 has for it; nobody published this one")
+    address, page = _address(hints, because), _page(hints)
+    guess = f"security@{domain}" if address is None and domain is not None else None
+    if guess is not None:
+        reasons.append("guess: the mailbox that RFC 2142 §4 has for it; nobody published this one")
     where = best(hints, "country")
     code = because("country", where)
     known = None if code is None else country(code)
@@ -76,7 +77,7 @@ def suggestion(hints: Sequence[Hint]) -> Suggestion:
     because("operator's mailbox", abuse)
     if known is not None and known.cert is not None:
         reasons.append(f"CERT: of the country, {known.cert.page}")
-    if address is None or guess:
+    if address is None:
         reasons.append(_instead(abuse, None if known is None else known.cert))
     return Suggestion(
         organisation=organisation,
