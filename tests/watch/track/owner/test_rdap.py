@@ -97,6 +97,26 @@ def test_text_of_a_registry_is_made_one_line() -> None:
     assert all(len(value) <= LONGEST and value.isprintable() for _, value in found)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "value", "code"),
+    [
+        ({"label": "1 Main Street\nSpringfield\nIL\n62701\nUnited States"}, [""] * 7, "US"),
+        ({}, ["", "", "1 Main Street", "Springfield", "IL", "62701", "Germany"], "DE"),
+        ({}, ["", "", "", "", "", "", "tr"], "TR"),
+        ({"label": "1 Main Street\nNowhere"}, [""] * 7, None),
+        ({"label": 7}, ["", 9], None),
+        ([], "x", None),
+    ],
+)
+def test_the_country_of_an_organisation_where_the_network_s_is_left_out(parameters: Any, value: Any, code: str) -> None:
+    address = ["adr", parameters, "text", value]
+    for kind, expected in (("org", code), ("individual", None)):
+        properties = [["fn", {}, "text", "Example"], ["kind", {}, "text", kind], address]
+        network = entities((["registrant"], ["vcard", properties])) | {"country": None}
+        assert dict(kept(network)).get("country") == expected
+        assert not [text for _, text in kept(network) if "Street" in text]
+
+
 def test_a_registry_s_own_block_says_nothing() -> None:
     assert kept(rows.network("5.0.0.0", "5.255.255.255")) == set()
 

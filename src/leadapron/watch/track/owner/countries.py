@@ -98,6 +98,13 @@ def country(code: str) -> Country | None:
     )
 
 
+def code_of(text: str) -> str | None:
+    """The code of a country that is written as a code or by its English name; None for all else."""
+    clean = " ".join(text.split())[:80]
+    code = clean.upper() if clean.upper() in _numbers() else _codes().get(clean.casefold())
+    return code if code is not None and country(code) is not None else None
+
+
 def known() -> tuple[str, ...]:
     """Codes of the countries that have a table in the file."""
     return tuple(_data().countries)
@@ -125,6 +132,13 @@ def _numbers() -> dict[str, str]:
         for number, codes in aliases.items()
         if number.isdigit() and len(codes) == 1 and number < "900"  # from 900 on they are not assigned by ISO
     }
+
+
+@functools.cache
+def _codes() -> dict[str, str]:
+    territories = Locale("en").territories
+    names = {str(territories[code]).casefold(): code for code in _numbers() if code in territories}
+    return names | {"united states of america": "US", "great britain": "GB", "russian federation": "RU"}
 
 
 @functools.cache

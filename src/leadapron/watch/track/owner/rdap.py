@@ -1,9 +1,9 @@
 """Whose network an address is in, by RDAP: questions after RFC 9082 §3.1.1, answers after RFC 9083 §5.4.
 
-Of an answer only this is kept: name and handle of the network, its range, its country, organisations, and mailboxes
-of roles. Registries also publish the names, telephone numbers and addresses of people; those of them are not read.
-An entity whose card (jCard, RFC 7095) says that it is an organisation or a group gives its name; any other one gives
-nothing but a mailbox for abuse that is an office's by its name.
+Of an answer only this is kept: name and handle of the network, its range, its country (or its organisation's),
+organisations, and mailboxes of roles. Registries also publish the names, telephone numbers and addresses of people;
+those of them are not read. An entity whose card (jCard, RFC 7095) says that it is an organisation or a group gives its
+name; any other one gives nothing but a mailbox for abuse that is an office's by its name.
 
 A redirect is followed to servers that the bootstrap data or the registries name, nowhere else; where the operator named
 a server, only to that one.
@@ -21,6 +21,7 @@ import msgspec
 
 from leadapron.watch.track.owner.asking import Answer, Client, Unanswered
 from leadapron.watch.track.owner.bootstrap import REGISTRIES, URLS, Bootstrap
+from leadapron.watch.track.owner.countries import code_of
 from leadapron.watch.track.owner.model import Found
 from leadapron.watch.track.owner.text import is_role, mailbox, one_line
 
@@ -125,9 +126,6 @@ def read(network: Any, address: str, host: str) -> tuple[Found, ...]:
     name, handle = one_line(network.get("name"), 80), one_line(network.get("handle"), 80)
     called = " ".join(part for part in (name, None if handle in (None, name) else f"({handle})") if part)
     keep("rdap-network", f"{called}, {first}–{last}" if called else f"{first}–{last}", 1)
-    country = network.get("country")
-    if isinstance(country, str) and len(country) == 2 and country.isascii() and country.isalpha():
-        keep("country", country.upper(), 1)
     entities = list(_entities(network.get("entities"), 0, [_MOST_ENTITIES]))
     for role in _OWNERS:
         for entity in entities:
@@ -135,6 +133,7 @@ def read(network: Any, address: str, host: str) -> tuple[Found, ...]:
                 keep("rdap-organisation", _organisation(entity), _MOST_KEPT)
         if any(one.kind == "rdap-organisation" for one in found.values()):
             break  # the registrant is the best, and an administrative contact only better than nobody
+    keep("country", _country(network, entities), 1)
     for entity in entities:
         if "abuse" in _roles(entity):
             for address_ in _mailboxes(entity):
@@ -159,12 +158,34 @@ def _roles(entity: dict[str, Any]) -> frozenset[str]:
 
 
 def _card(entity: dict[str, Any], name: str) -> Iterator[Any]:
-    """Values of a jCard's property: ``["vcard", [[name, parameters, type, value], …]]``."""
+    """Values of a jCard's property."""
+    return (value for _, value in _properties(entity, name))
+
+
+def _properties(entity: dict[str, Any], name: str) -> Iterator[tuple[Any, Any]]:
+    """Parameters and value of each: ``["vcard", [[name, parameters, type, value], …]]``."""
     card = entity.get("vcardArray")
     properties = card[1] if isinstance(card, list) and len(card) > 1 else None
     for one in properties[:_MOST_PROPERTIES] if isinstance(properties, list) else ():
         if isinstance(one, list) and len(one) >= 4 and isinstance(one[0], str) and one[0].lower() == name:
-            yield one[3]
+            yield one[1], one[3]
+
+
+def _country(network: dict[str, Any], entities: list[dict[str, Any]]) -> str | None:
+    """The network's country; where the registry leaves that out (ARIN does), the one in its organisation's address."""
+    written = network.get("country")
+    if isinstance(written, str) and (code := code_of(written)) is not None:
+        return code
+    for entity in entities:
+        if "registrant" in _roles(entity) and _organised(entity):
+            for parameters, value in _properties(entity, "adr"):
+                # RFC 7095 §3.3.1.3: structured, the country last; or a label whose last line it is.
+                label = parameters.get("label") if isinstance(parameters, dict) else None
+                text = value[6] if isinstance(value, list) and len(value) == 7 and value[6] else label
+                lines = text[:1000].split("\n") if isinstance(text, str) else []
+                if lines and (code := code_of(lines[-1])) is not None:
+                    return code
+    return None
 
 
 def _organised(entity: dict[str, Any]) -> bool:
