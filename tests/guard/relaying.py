@@ -82,13 +82,15 @@ def _toml(value: Any) -> str:
 
 @dataclass
 class Running:
-    """A guard that runs. ``events`` is what it told the audit trail; ``policy`` may be set anew."""
+    """A guard that runs. ``events`` is what it told the audit trail, ``said`` whoever watches it; ``policy`` may be set
+    anew."""
 
     house: House
     port: int
     archive_ae: str
     policy: Policy
     events: list[Event] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     loop: asyncio.AbstractEventLoop | None = None
     server: GuardServer | None = None
 
@@ -144,6 +146,7 @@ def guard(
             policy=lambda: running.policy,
             on_event=running.events.append,
             tls=contexts,
+            tell=running.said.append,
             grace=grace,
         ) as server:
             running.server = server

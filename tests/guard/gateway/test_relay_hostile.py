@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from guard.relaying import House, Running, guard, table
-from leadapron.guard.audit.events import NodeAuthenticationFailed
+from leadapron.guard.audit.codes import Outcome
+from leadapron.guard.audit.events import InstancesTransferred, NodeAuthenticationFailed
 from leadapron.guard.gateway.dimse.server import Contexts
 from leadapron.guard.identity.contexts import server_context
 from leadapron.guard.settings import Limits
@@ -28,7 +29,7 @@ from leadapron.wire.aio import ContextRequest, StoreRequest, Timeouts, associate
 from leadapron.wire.dimse.command import CStoreRequest, encode_command
 from leadapron.wire.dimse.fragments import fragment
 from leadapron.wire.elements import Tag
-from leadapron.wire.pdu import decode, encode
+from leadapron.wire.pdu import Abort, AssociateReject, decode, encode
 from peers.certificates import Certificates
 from peers.process import HOST, Peer, wait_until
 from peers.raw import accept_all, request
@@ -289,6 +290,9 @@ def _dies(phase: str) -> Callable[[socket.socket], None]:
         _receive(sock, 20_000)
         if phase == "data":
             _reset(sock)
+        if phase == "abort":
+            sock.sendall(encode(Abort(0, 0)))
+            return
         while True:
             kind, body = _pdu_rest(sock)
             if kind == 4 and body[5] & 3 == 2:
@@ -308,7 +312,7 @@ def _pdu_rest(sock: socket.socket) -> tuple[int, bytes]:
     return 4, bytes(5) + bytes((2,)) if octets.endswith(b"THE END!") else bytes(6)
 
 
-@pytest.mark.parametrize("phase", ["connected", "associated", "command", "data", "end", "answer"])
+@pytest.mark.parametrize("phase", ["connected", "associated", "command", "data", "abort", "end", "answer"])
 async def test_an_archive_that_dies_is_never_taken_for_success(phase: str, house: House) -> None:
     with _archive(_dies(phase)) as port, guard(house, (HOST, port, "PACS"), table("CT1")) as running:
         with pytest.raises((AssociationAborted, AssociationRejected)) as caught:
@@ -320,6 +324,9 @@ async def test_an_archive_that_dies_is_never_taken_for_success(phase: str, house
         if phase == "connected":
             assert isinstance(caught.value, AssociationRejected)
             assert (caught.value.result, caught.value.source) == (2, 3)
+        running.quiet()
+        assert all(event.outcome is not Outcome.SUCCESS for event in running.told(InstancesTransferred))
+        assert phase in ("connected", "associated", "command") or len(running.told(InstancesTransferred)) == 1
 
 
 async def test_an_archive_that_is_not_there(house: House) -> None:
@@ -333,6 +340,30 @@ async def test_an_archive_that_is_not_there(house: House) -> None:
             ):  # fmt: skip
                 pass
         assert (caught.value.result, caught.value.source, caught.value.reason) == (2, 3, 1)
+
+
+async def test_whoever_watches_the_guard_hears_that_the_archive_takes_nothing_and_when_it_does(house: House) -> None:
+    refusing = True
+
+    def script(sock: socket.socket) -> None:
+        if refusing:
+            _pdu(sock)
+            sock.sendall(encode(AssociateReject(1, 1, 7)))
+        else:
+            _associate(sock)
+
+    with _archive(script) as port, guard(house, (HOST, port, "PACS"), table("CT1")) as running:
+        for refusing in (True, True, False, False):  # noqa: B007 (the script looks at it)
+            with contextlib.suppress(AssociationRejected):
+                async with associate(
+                    HOST, running.port, called="PACS", calling="CT1", contexts=CONTEXTS, tls=house.context("CT1"),
+                    timeouts=SOON,
+                ) as association:  # fmt: skip
+                    await association.abort()
+        running.quiet()
+    no, yes = running.said  # each once
+    assert no.startswith(f"the archive PACS at {HOST}:{port} takes no associations: ") and "called AE title" in no
+    assert yes == f"the archive PACS at {HOST}:{port} takes associations again"
 
 
 @pytest.mark.parametrize("silent", ["association", "answer"])

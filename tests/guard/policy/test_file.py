@@ -77,7 +77,7 @@ def test_no_tables_no_peers(text: str) -> None:
         ('may = ["echo", "admin:users"]', 4, "for people only"),
         ('may = ["\\u001b[2J"]', 4, r"'\\x1b\[2J'"),
         ("may = [3]", 4, "may: Expected `str`, got `int`"),
-        ('may = "store"', 4, "may: Expected `array`, got `str`"),
+        ('may = "store"', 4, r'may is a list of texts; write may = \["\.\.\."\]'),
         ('mya = ["store"]', 4, "no 'mya'; the closest key is may"),
         ('From = ["10.0.0.0/8"]', 4, "no 'From'; the closest key is from"),
         ('from_ = ["10.0.0.0/8"]', 4, "no 'from_'; the closest key is from"),

@@ -124,8 +124,20 @@ def test_what_holds_is_the_last_good_file(tmp_path_factory: pytest.TempPathFacto
         elif step == "broken":
             replace(path, "[[guard.peer]]\n")
         else:
-            replace(path, "".join(table(name, "echo") for name in step.split()))
+            replace(path, "# who may come in\n" + "".join(table(name, "echo") for name in step.split()))
             good = step
         happened = policy.refresh()
         assert happened is None or (happened.error is not None) is (step in ("broken", "gone"))
         assert [peer.rules.name for peer in policy.current.peers] == good.split()
+
+
+def test_a_file_that_is_emptied_for_a_moment_shuts_nobody_out(path: Path) -> None:
+    before = path.read_text()
+    policy = Reloading(path, clock=Clock())
+    path.write_text("\n")
+    happened = policy.refresh()
+    assert happened is not None and "is empty. Until it is mended" in (happened.error or "")
+    assert isinstance(policy.current.decide("CT2", ECHO), Allowed)
+    path.write_text(before + "# mended\n")
+    happened = policy.refresh()
+    assert happened is not None and (happened.error, happened.removed) == (None, ())

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from msgspec import structs
+
 from leadapron.guard.audit.codes import Alert, Outcome
 from leadapron.guard.audit.console import console_user
 from leadapron.guard.audit.events import (
@@ -50,9 +52,9 @@ from leadapron.guard.identity.renewal import WARNING, Ending, expiring, renew_se
 from leadapron.guard.policy.decide import Policy
 from leadapron.guard.policy.reload import Reloading
 from leadapron.guard.policy.rules import PeerRules
-from leadapron.guard.settings import Guard, Web
+from leadapron.guard.settings import Guard, Web, load_guard
 from leadapron.kernel.clock import Clock, SystemClock
-from leadapron.kernel.errors import LeadApronError
+from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.kernel.hostport import HostPort
 from leadapron.kernel.seal import key_file
 from leadapron.wire.aio.tls import client_context
@@ -144,10 +146,20 @@ class Running:
             self._tell(reloaded.error or f"read {self.config} again")
             for notice in reloaded.notices:
                 self._tell(notice)
+            if reloaded.error is None:
+                self._rest()
             for peer in reloaded.removed:
                 self.meter.forget(peer)
             self.record(of_rules(reloaded))
         return self.rules.current
+
+    def _rest(self) -> None:
+        """Tells what is wrong, or has changed, in the rest of the file, which is read at the start only."""
+        try:
+            if structs.replace(load_guard(self.config), peer=()) != structs.replace(self.settings, peer=()):
+                self._tell("other sections than [[guard.peer]] have changed: they hold from the next start")
+        except UsageError as error:
+            self._tell(f"{error}. The guard goes on, but would not start again")
 
     async def _rules(self) -> None:
         self.policy()
@@ -312,6 +324,7 @@ async def _listen(running: Running, stack: AsyncExitStack, clock: Clock) -> None
             meter=ForDimse(running.meter),
             clock=clock,
             second=partial(_shows_its_user, people),
+            tell=running._tell,
         )
     )
     if settings.enrol:

@@ -123,6 +123,8 @@ class _Reader:
             if found is None or found["key"] is None:
                 self.wrong(str(error))
             place = (found["key"],) if found["index"] is None else (found["key"], int(found["index"]))
+            if "array" in found["what"]:
+                self.wrong(f'{found["key"]} is a list of texts; write {found["key"]} = ["..."]', *place)
             self.wrong(f"{found['key']}: {found['what']}", *place)
         rules = msgspec.structs.replace(rules, ae=self.title(rules.ae, "ae"))
         if NAME.fullmatch(rules.name) is None:

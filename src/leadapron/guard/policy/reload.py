@@ -67,6 +67,8 @@ class Reloading:
         if digest == self._digest:
             return None
         try:
+            if not text.strip():  # as an editor leaves it for a moment when it writes in place
+                raise UsageError(f"{self.path} is empty")
             policy = parse_policy(text, str(self.path), self._zone)
         except UsageError as error:
             return self._keep(error, digest)

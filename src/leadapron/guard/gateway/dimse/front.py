@@ -46,11 +46,21 @@ class _TurnedAway(Exception):
 
 
 class Front:
-    """``attend`` is for `wire.aio.server.listen`. ``second`` None: rules with a ``user`` let nobody in."""
+    """``attend`` is for `wire.aio.server.listen`. ``second`` None: rules with a ``user`` let nobody in. ``tell`` takes
+    a line when the archive stops taking associations, when it does so for another reason, and when it takes them again:
+    peers only hear "for now"."""
 
     def __init__(
-        self, settings: Guard, ruling: Ruling, archive: Endpoint, on_event: OnEvent, pool: Pool, second: Second | None
+        self,
+        settings: Guard,
+        ruling: Ruling,
+        archive: Endpoint,
+        on_event: OnEvent,
+        pool: Pool,
+        second: Second | None,
+        tell: Callable[[str], None],
     ) -> None:
+        self._tell_of_archive, self._trouble = tell, ""
         self._settings, self._ruling, self._archive = settings, ruling, archive
         self._on_event, self._pool, self._second = on_event, pool, second
         self._timeouts = timeouts_of(settings.limits)
@@ -84,6 +94,14 @@ class Front:
         turned_away(self._on_event, address, reason, ae=calling)
         self._ruling.registry.unknown(calling or "", address, reason)
 
+    def _archive_is(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            known = f"the archive {self._settings.archive.ae} at {self._archive.host}:{self._archive.port}"
+            self._tell_of_archive(
+                f"{known} takes no associations: {trouble}" if trouble else f"{known} takes associations again"
+            )
+
     async def _serve(self, caller: Caller, asked: AssociateRequest) -> None:
         if not self._ruling.healthy():
             raise _TurnedAway(TEMPORARY_CONGESTION, "the audit trail cannot be written")
@@ -92,7 +110,9 @@ class Front:
         try:
             other = await ask(self._archive, offered, self._timeouts)
         except WireError as error:
+            self._archive_is(str(error))
             raise _TurnedAway(TEMPORARY_CONGESTION, f"the archive did not take the association: {error}") from None
+        self._archive_is("")
         self._ruling.registry.seen(identity, caller.address)
         record = Record(
             self._on_event,

@@ -44,7 +44,8 @@ class Bounds(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """``reason`` None: released. ``fault``: whose it was: ``requestor``, ``acceptor``, ``guard`` or None."""
+    """``reason`` None: nothing was left undone. ``fault``: whose it was: ``requestor``, ``acceptor``, ``guard`` or
+    None."""
 
     outcome: Outcome | None
     reason: str | None = None
@@ -113,8 +114,10 @@ class Relay:
         conversation = self.conversation
         conversation.now = self._loop.time()
         taken = feed(view)
-        if conversation.outcome is not None:
-            self._stop(End(conversation.outcome))
+        outcome = conversation.outcome
+        if outcome is not None:
+            cut = outcome is not Outcome.RELEASED and conversation.open
+            self._stop(End(outcome, f"{outcome.value} before all was answered" if cut else None))
         elif conversation.inward.waiting and conversation.situation.draining is None:
             self._loop.call_soon(self._resume)
         return taken

@@ -80,12 +80,14 @@ async def serve_guard(
     clock: Clock | None = None,
     second: Second | None = None,
     healthy: Callable[[], bool] = lambda: True,
+    tell: Callable[[str], None] = lambda line: None,
     grace: float = GRACE_S,
 ) -> AsyncIterator[GuardServer]:
     """Listens as ``settings`` say, until the block is left. Raises Failure where it cannot listen, UsageError
     for a place that is none.
 
-    ``healthy``: whether the audit trail can record; while it can't, no association and no request is let through."""
+    ``healthy``: whether the audit trail can record; while it can't, no association and no request is let through.
+    ``tell``: takes a line for whoever watches the guard run."""
     clock = clock or SystemClock()
     meter = meter or ForDimse(PeersMeter(lambda who: policy().rules(who), clock=clock))
     ruling = Ruling(policy, registry, meter, clock, healthy)
@@ -100,7 +102,7 @@ async def serve_guard(
 
     limits = settings.limits
     host, port = parse_host_port(settings.listen, "[guard] listen")
-    front = Front(settings, ruling, archive, on_event, pool, second)
+    front = Front(settings, ruling, archive, on_event, pool, second, tell)
     outer = listen(
         host,
         port,
