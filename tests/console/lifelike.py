@@ -171,7 +171,7 @@ class _Life:
             campaigns.insert(),
             [
                 {
-                    "name": self.hostile or name,
+                    "name": self._text(name)[:64],
                     "paused": paused,
                     "wanted": False,
                     "next_at": iso(self.now + timedelta(days=1)),

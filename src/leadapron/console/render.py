@@ -32,7 +32,8 @@ def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
 
 def fit(value: str) -> str:
     """One line, of a length that a page bears."""
-    return text.clean(value if len(value) <= LONGEST else value[: LONGEST - 1] + "…")
+    value = value if len(value) <= LONGEST else value[: LONGEST - 1] + "…"
+    return text.clean(" ".join(value.splitlines()) if "\n" in value else value)
 
 
 def lines(value: str) -> str:

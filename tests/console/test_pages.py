@@ -1,0 +1,291 @@
+"""Each page over HTTP on both databases: what it shows, what may be done, by whom, and nothing unescaped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from console.lifelike import HOSTILE, Size, fill
+from console.parts import Sending, parts
+from console.serving import SCAN, SEND, VIEW, WORK, console
+from guard.people.somebody import Held
+from leadapron.watch.track.tables import cases, exposures, hints, notices, steps, views
+
+PAGES = (
+    "/",
+    "/?by=archive",
+    "/exposures",
+    "/exposures?text=127&state=open&severity=high&country=US&order=-images&page=1",
+    "/exposures/2",
+    "/exposures/37",
+    "/cases",
+    "/cases?state=new&due=1&text=Example&order=due&page=2",
+    "/cases/board",
+    "/cases/2",
+    "/notices",
+    "/notices?state=sent",
+    "/notices/1",
+    "/scans",
+    "/scopes",
+)
+SMALL = Size(exposures=40, rounds=6)
+
+
+def first(engine: sa.Engine, column: sa.ColumnElement[int], *where: sa.ColumnElement[bool]) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(sa.select(sa.func.min(column)).where(*where)).scalar_one())
+
+
+def value(engine: sa.Engine, column: sa.ColumnElement[str], *where: sa.ColumnElement[bool]) -> str | None:
+    with engine.connect() as connection:
+        return connection.execute(sa.select(column).where(*where)).scalar()
+
+
+async def test_each_page_is_there_and_says_what_the_database_holds(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    with engine.connect() as connection:
+        open_now = sa.and_(exposures.c.state == "open", exposures.c.door_of.is_(None))
+        studies = connection.execute(sa.select(sa.func.sum(exposures.c.studies)).where(open_now)).scalar_one()
+    async with console(tmp_path, engine) as served, served.client(await served.session()) as browser:
+        for path in PAGES:
+            answer = await browser.get(path)
+            assert answer.status_code == 200, path
+            assert answer.text.count("<h1>") == 1 and "</html>" in answer.text
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy and "unsafe" not in policy
+            assert answer.headers["cache-control"] == "no-store, private"
+        overview = (await browser.get("/")).text
+        shares = [
+            int(one.replace(",", ""))
+            for one in re.findall(r'<td class="n">([\d,]+)</td><td class="n">[^<]* %', overview)
+        ]
+        assert sum(shares) == studies
+        assert (await browser.get("/exposures/999999")).status_code == 404
+        assert (await browser.get("/exposures?order=nothing")).status_code == 400
+        assert (await browser.get("/static/..%2fconsole.css")).status_code in (400, 404)
+
+
+async def test_an_empty_database_says_what_to_do(tmp_path: Path, engine: sa.Engine) -> None:
+    async with console(tmp_path, engine) as served, served.client(await served.session()) as browser:
+        assert "Nothing was seen open yet" in (await browser.get("/")).text
+        for path in ("/exposures", "/cases", "/cases/board", "/notices", "/scans", "/scopes"):
+            assert (await browser.get(path)).status_code == 200
+
+
+async def test_nothing_that_others_wrote_stands_in_a_page_unescaped(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, Size(exposures=12, rounds=4, hostile=True))
+    clock = Held()
+    async with (
+        console(tmp_path, engine, parts(engine, clock), clock) as served,
+        served.client(await served.session()) as browser,
+    ):
+        shown = 0
+        for path in (*PAGES[:5], "/exposures/3", *PAGES[6:]):
+            answer = await browser.get(path)
+            assert answer.status_code == 200, path
+            text = answer.text
+            assert "<script>alert" not in text and "<img src=x" not in text
+            assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", text), path
+            shown += "&lt;script&gt;alert" in text
+        assert HOSTILE.startswith("<script>alert") and shown > 8, "the texts did not get as far as the pages"
+
+
+ACTS = {
+    WORK: (
+        "/exposures/2/case",
+        "/exposures/2/hints",
+        "/exposures/2/hints/4",
+        "/cases/2/confirm",
+        "/cases/2/note",
+        "/cases/2/close",
+        "/cases/2/notice",
+        "/notices/1/edit",
+        "/notices/1/drop",
+    ),
+    SEND: ("/notices/1/approve", "/notices/1/resolve", "/notices/approve", "/notices/send"),
+    SCAN: ("/scans/national/pause", "/scans/national/resume", "/scans/national/now"),
+}
+
+
+@pytest.mark.parametrize("needed", ACTS)
+async def test_who_may_only_view_changes_nothing(tmp_path: Path, engine: sa.Engine, needed: str) -> None:
+    clock, sending = Held(), Sending()
+    fill(engine, Size(exposures=6, rounds=2))
+    async with console(tmp_path, engine, parts(engine, clock, sending), clock) as served:
+        others = tuple(one for one in (VIEW, WORK, SEND, SCAN) if one != needed)
+        viewer, blind = await served.session("vera", others), await served.session("nora", (needed,))
+        given = {"id": "1", "text": "x", "state": "confirmed", "why": "x", "sent": "yes", "purpose": "first"}
+        for path in ACTS[needed]:
+            async with served.client(viewer) as browser:
+                answer = await browser.post(path, data=given)
+                assert answer.status_code == 403 and needed in answer.text, path
+            async with served.client(blind) as browser:
+                assert (await browser.post(path, data=given)).status_code == 403, "acting takes seeing"
+    assert sending.asked == 0 and value(engine, notices.c.state, notices.c.id == 1) == "draft"
+    with engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).where(steps.c.by.in_(("vera", "nora")))).scalar_one() == 0
+
+
+async def test_who_may_nothing_sees_nothing(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    async with console(tmp_path, engine) as served, served.client(await served.session("nemo", ("web:view",))) as nemo:
+        for path in PAGES:
+            answer = await nemo.get(path)
+            assert answer.status_code == 403 and VIEW in answer.text and "127.1." not in answer.text
+
+
+async def test_a_case_from_its_exposure_to_its_end(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    clock, sending = Held(), Sending()
+    async with (
+        console(tmp_path, engine, parts(engine, clock, sending), clock) as served,
+        served.client(await served.session()) as anna,
+    ):
+        without = ~sa.exists().where(cases.c.exposure_id == exposures.c.id)
+        number = first(engine, exposures.c.id, exposures.c.state == "open", exposures.c.verdict == "exposed", without)
+        done = await anna.post(f"/exposures/{number}/case")
+        assert done.status_code == 303, done.text
+        assert "The case is open" in (await anna.get(done.headers["location"])).text
+        case = first(engine, cases.c.id, cases.c.exposure_id == number)
+        again = await anna.post(f"/exposures/{number}/case")
+        assert again.status_code == 409 and "once" in again.text
+
+        hint = first(engine, hints.c.id, hints.c.exposure_id == number, hints.c.state != "confirmed")
+        done = await anna.post(f"/exposures/{number}/hints/{hint}", data={"state": "confirmed"})
+        assert done.status_code == 303
+        assert value(engine, hints.c.decided_by, hints.c.id == hint) == "anna"
+        other = await anna.post(f"/exposures/{number + 1}/hints/{hint}", data={"state": "rejected"})
+        assert other.status_code == 409 and value(engine, hints.c.state, hints.c.id == hint) == "confirmed"
+        added = await anna.post(
+            f"/exposures/{number}/hints",
+            data={"kind": "organisation", "value": "Clinic <b>Example</b>", "source": "telephone"},
+        )
+        assert added.status_code == 303
+        assert "Clinic &lt;b&gt;Example&lt;/b&gt;" in (await anna.get(f"/exposures/{number}")).text
+
+        refused = await anna.post(f"/cases/{case}/confirm", data={"organisation": "Clinic", "mailbox": "no mailbox"})
+        assert refused.status_code == 409 and "mailbox" in refused.text and 'value="no mailbox"' in refused.text
+        given = {
+            "organisation": "Clinic Example",
+            "mailbox": "it@clinic.example",
+            "language": "en",
+            "country": "us",
+        }
+        assert (await anna.post(f"/cases/{case}/confirm", data=given)).status_code == 303
+        assert value(engine, cases.c.state, cases.c.id == case) == "confirmed"
+
+        drafted = await anna.post(f"/cases/{case}/notice", data={"purpose": "first"})
+        assert drafted.status_code == 303, drafted.text
+        notice = int(re.search(r"/notices/(\d+)", drafted.headers["location"])[1])  # type: ignore[index]
+        page = (await anna.get(f"/notices/{notice}")).text
+        assert "it@clinic.example" in page and "Approve" in page
+        changed = {"subject": "A line of ours", "body": "Good day,\r\n\r\nplease close it.\x00"}
+        assert (await anna.post(f"/notices/{notice}/edit", data=changed)).status_code == 303
+        assert value(engine, notices.c.subject, notices.c.id == notice) == "A line of ours"
+        assert (await anna.post("/notices/approve", data={"id": str(notice)})).status_code == 303
+        assert value(engine, notices.c.approved_by, notices.c.id == notice) == "anna"
+        assert (await anna.post("/notices/send")).status_code == 303
+        assert sending.asked == 1
+        twice = await anna.post(f"/notices/{notice}/approve")
+        assert twice.status_code == 409
+        assert (await anna.post(f"/notices/{notice}/drop", data={"why": "they closed it"})).status_code == 303
+
+        for act, fields in (
+            ("note", {"text": "They are kind."}),
+            ("acknowledge", {"text": "They look at it."}),
+            ("hold", {"text": "Until Monday."}),
+            ("release", {}),
+            ("escalate", {"level": "2"}),
+            ("close", {"text": "It was a test."}),
+        ):
+            done = await anna.post(f"/cases/{case}/{act}", data=fields)
+            assert done.status_code == 303, (act, done.text)
+        page = (await anna.get(f"/cases/{case}")).text
+        assert "They are kind." in page and "It was a test." in page
+        assert value(engine, cases.c.state, cases.c.id == case) == "closed"
+        with engine.connect() as connection:
+            by = connection.execute(sa.select(steps.c.by).where(steps.c.case_id == case)).scalars().all()
+        assert set(by) == {"anna"}, "each step names who did it"
+        over = await anna.post(f"/cases/{case}/acknowledge", data={"text": "x"})
+        assert over.status_code == 409 and "closed" in over.text
+        assert (await anna.post(f"/cases/{case}/nothing")).status_code == 404
+
+
+async def test_what_is_unsure_is_decided_by_a_person(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    clock = Held()
+    async with (
+        console(tmp_path, engine, parts(engine, clock), clock) as served,
+        served.client(await served.session()) as anna,
+    ):
+        number = first(engine, notices.c.id, notices.c.state == "unsure")
+        assert "They are never sent again by themselves" in (await anna.get("/notices?state=unsure")).text
+        assert (await anna.post(f"/notices/{number}/resolve", data={"sent": "perhaps"})).status_code == 409
+        assert (await anna.post(f"/notices/{number}/resolve", data={"sent": "yes"})).status_code == 303
+        assert value(engine, notices.c.state, notices.c.id == number) == "sent"
+
+
+async def test_nobody_passes_for_a_rule(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    clock = Held()
+    async with (
+        console(tmp_path, engine, parts(engine, clock), clock) as served,
+        served.client(await served.session("rule")) as rule,
+    ):
+        assert (await rule.post("/cases/2/note", data={"text": "hello there"})).status_code == 303
+    assert value(engine, steps.c.by, steps.c.text == "hello there") == "person rule"
+
+
+async def test_views_are_each_persons_own(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    async with (
+        console(tmp_path, engine) as served,
+        served.client(await served.session("anna")) as anna,
+        served.client(await served.session("ben", (VIEW,))) as ben,
+    ):
+        query = "state=open&country=US&nonsense=1&order=-images"
+        saved = await anna.post("/exposures/views", data={"name": "Open <in> the US", "query": query})
+        assert saved.status_code == 303 and "nonsense" not in saved.headers["location"]
+        page = (await anna.get("/exposures")).text
+        assert "Open &lt;in&gt; the US" in page and "state=open&amp;country=US" in page
+        assert "Open &lt;in&gt; the US" not in (await ben.get("/exposures")).text
+        number = first(engine, views.c.id)
+        await ben.post(f"/exposures/views/{number}/forget")
+        assert "Open &lt;in&gt;" in (await anna.get("/exposures")).text
+        await anna.post(f"/exposures/views/{number}/forget")
+        assert "Open &lt;in&gt;" not in (await anna.get("/exposures")).text
+        assert (await anna.post("/exposures/views", data={"name": " ", "query": ""})).status_code == 400
+
+
+async def test_scopes_say_who_until_when(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    good, over, broken = (tmp_path / f"{name}.toml" for name in ("good", "over", "broken"))
+    head = 'authorised_by = "Dr. <Example>"\ncontact = "cert@example.org"\ninclude = ["10.1.0.0/16"]\n'
+    good.write_text(head + "valid_until = 2030-01-31\n")
+    over.write_text(head + "valid_until = 2020-01-31\n")
+    broken.write_text("include = 1\n")
+    files = (str(good), str(over), str(broken))
+    async with console(tmp_path, engine, scopes=files) as served, served.client(await served.session()) as anna:
+        page = (await anna.get("/scopes")).text
+    assert "Dr. &lt;Example&gt;" in page and "10.1.0.0/16" in page
+    assert 's-valid">valid' in page and 's-ended">ended' in page and 's-unreadable">unreadable' in page
+    assert "Dr. Example, national CERT" in page, "as scans used them"
+
+
+async def test_parts_that_do_not_run_are_not_offered(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    async with console(tmp_path, engine) as served, served.client(await served.session()) as anna:
+        page = (await anna.get("/cases/2")).text
+        assert "/cases/2/close" not in page
+        for path in (
+            "/cases/2/close",
+            "/notices/1/approve",
+            "/notices/send",
+            "/scans/national/now",
+            "/exposures/1/case",
+        ):
+            answer = await anna.post(path, data={"text": "x"})
+            assert answer.status_code == 409 and "Not here" in answer.text
