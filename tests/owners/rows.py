@@ -82,8 +82,8 @@ def quick(**more: Any) -> Lookups:
         "dns_rate": 1000.0,
         "rdap_rate": 1000.0,
         "web_rate": 1000.0,
-        "dns_timeout_s": 2.0,
-        "http_timeout_s": 5.0,
+        "dns_timeout_s": 10.0,
+        "http_timeout_s": 20.0,
     }
     return Lookups(**{**values, **more})
 

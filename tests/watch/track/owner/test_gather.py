@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import trustme
 
 from leadapron.kernel.errors import UsageError
+from leadapron.watch.track.owner import bootstrap
 from leadapron.watch.track.owner.gather import gather
 from leadapron.watch.track.owner.hints import Hints
 from leadapron.watch.track.owner.model import Gathered
@@ -111,6 +114,37 @@ async def test_what_is_too_old_is_asked_again_and_serves_while_nobody_answers(en
     assert countries == {"AT": "2026-11-30T08:00:00Z"}
     assert ("cert", "CERT.at, reports@cert.at") in said(again, key)
     assert not any("CERT-Bund" in value for _, value in said(again, key))
+
+
+async def test_the_list_of_registries_is_kept_and_renewed(
+    engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority, context, clock = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), Clock()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    settings = rows.quick(rdap=True, ca=str(tmp_path / "ca.pem"), bootstrap_days=30, cache_days=0)
+    with web.web_server(context) as server:
+        monkeypatch.setitem(bootstrap.URLS, 4, f"{server.base}ipv4.json")
+        server.pages["/ipv4.json"] = web.json({"services": [[["5.0.0.0/8"], [f"{server.base}rdap/"]]]})
+        server.pages[f"/rdap/ip/{ADDRESS}"] = web.redirect("/elsewhere")
+        server.pages["/elsewhere"] = web.json(rows.network("5.145.140.0", "5.145.140.255"))
+        key = rows.add(engine, ADDRESS)
+
+        async def fetched() -> int:
+            server.asked.clear()
+            gathered = await gather(engine, [key], settings, clock=clock)
+            assert ("country", "DE") in said(gathered, key)
+            assert not any("RDAP" in line for line in gathered.missing)
+            return [path for _, path in server.asked].count("/ipv4.json")
+
+        assert [await fetched(), await fetched()] == [1, 0]
+        clock.at += timedelta(days=31)
+        assert [await fetched(), await fetched()] == [1, 0]
+        clock.at += timedelta(days=31)
+        for page in (web.hang_up, web.json({"services": []}), web.send(503, b"", "text/plain")):
+            server.pages["/ipv4.json"] = page
+            late = await gather(engine, [key], settings, clock=clock)
+            assert ("abuse-mailbox", "abuse@telecom.example.com") in said(late, key)
 
 
 async def test_what_a_person_decided_stays(engine: sa.Engine) -> None:

@@ -17,7 +17,7 @@ ADDRESS = "5.145.140.7"
 POINTER = ("7.140.145.5.in-addr.arpa", "PTR")
 
 
-def resolver(server: NameServer, within: float = 3.0) -> Resolver:
+def resolver(server: NameServer, within: float = 10.0) -> Resolver:
     return Resolver(HostPort("127.0.0.1", server.port), rate=1000, within=within)
 
 

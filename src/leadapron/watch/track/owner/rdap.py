@@ -82,7 +82,7 @@ class Rdap:
         base = known.server(address)
         if base is None:
             raise Unanswered("no registry is responsible for the address")
-        return base, frozenset(f"https://{host}:443" for host in known.hosts | REGISTRIES)
+        return base, frozenset((_origin(base), *(f"https://{host}:443" for host in known.hosts | REGISTRIES)))
 
     async def _fetch(self, url: str) -> bytes:
         answer = await self._client.get(url, "application/json")
