@@ -7,17 +7,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check peers bench fuzz lock format docs clean
+.PHONY: help setup demo test check peers browser bench fuzz lock format docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: $(VENV)/.ready ## Create .venv and install the command at .venv/bin/leadapron
+setup: $(VENV)/.ready ## Create .venv, install the command at .venv/bin/leadapron, and the console's browser parts
+	@scripts/browser
 
 demo: setup ## Scan a simulated street on this machine and show what stands open (under two minutes)
 	@$(BIN)/leadapron demo
 
-test: $(VENV)/.ready-dev peers ## Install the peers that are missing, then run every test
+test: $(VENV)/.ready-dev peers browser ## Install the peers that are missing, then run every test
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/.ready-dev ## Lint, types, import contract
@@ -28,6 +29,9 @@ check: $(VENV)/.ready-dev ## Lint, types, import contract
 
 peers: ## Install the independent peers of the tests (DCMTK, Orthanc, nmap, Chromium)
 	@scripts/peers
+
+browser: ## Lay down the console's browser parts from npm (htmx, uPlot, the map)
+	@scripts/browser --needed
 
 bench: $(VENV)/.ready-dev peers ## Measure side by side with the peers; results go to bench/results/
 	$(BIN)/python -m bench $(BENCH_ARGS)
@@ -52,7 +56,7 @@ docs: $(VENV)/.ready-dev ## Bring the generated pages of docs/ up to date
 	$(BIN)/python tests/docs/test_pages.py
 
 clean: ## Remove what was built; data of scans stays
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) src/leadapron/console/browser/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	@scripts/venv $(PYTHON) $(VENV)
