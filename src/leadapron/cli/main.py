@@ -43,6 +43,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "schema": ("leadapron.cli.schema:command", "Watch", "Print the JSON Schema of a record."),
     "owner": ("leadapron.cli.owner:command", "Reach", "Find out whom to tell of an exposed server, and confirm it."),
     "cases": ("leadapron.cli.cases:command", "Reach", "Follow open servers up until they are closed."),
+    "notices": (
+        "leadapron.cli.notices:command",
+        "Reach",
+        "Write to owners: read drafts, approve, send, and see what became of them.",
+    ),
     "feed": (
         "leadapron.cli.feed:command",
         "Reach",

@@ -19,6 +19,8 @@ from leadapron.watch.reach.notices.facts import printable
 from leadapron.watch.reach.notices.model import Channel
 from leadapron.watch.reach.notices.settings import Notices
 from leadapron.watch.track.owner.countries import Contact, Country, country
+from leadapron.watch.track.owner.hints import best
+from leadapron.watch.track.owner.model import Hint
 from leadapron.watch.track.tables import hints
 
 ENGLISH: Final = "en"
@@ -134,10 +136,7 @@ def _mail(mailbox: str, language: str, code: str | None) -> Recipient:
 
 
 def _abuse(connection: sa.Connection, exposure_id: int) -> str | None:
-    """The mailbox for abuse reports of the network that was confirmed, else the one that was looked up last."""
-    query = (
-        sa.select(hints.c.value)
-        .where(hints.c.exposure_id == exposure_id, hints.c.kind == "abuse-mailbox", hints.c.state != "rejected")
-        .order_by(sa.case((hints.c.state == "confirmed", 0), else_=1), hints.c.at.desc(), hints.c.id.desc())
-    )
-    return next((value for value in connection.execute(query).scalars() if is_mailbox(value)), None)
+    """The mailbox for abuse reports of its network: a confirmed one first, never a rejected one."""
+    rows = connection.execute(sa.select(hints).where(hints.c.exposure_id == exposure_id)).mappings()
+    found = best([Hint(**row) for row in rows], "abuse-mailbox")
+    return found.value if found is not None and is_mailbox(found.value) else None

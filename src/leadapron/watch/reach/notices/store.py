@@ -233,7 +233,7 @@ class Notices:
             return changed
 
     def letter(self, id: int, *, form: Format = "pdf") -> list[bytes]:
-        """A letter as it is printed: one PDF, or a PNG for each page. Raises ``UsageError`` where it must not be sent."""
+        """A letter as it is printed: one PDF, or a PNG for each page. Raises ``UsageError`` where it must not go."""
         with self._within(None) as connection:
             notice = self._get(connection, id)
             if notice.state not in ("draft", "sent"):

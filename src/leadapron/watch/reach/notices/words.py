@@ -34,16 +34,17 @@ def kind(purpose: Purpose, level: int) -> str:
 def text(purpose: Purpose, facts: Facts, language: str, country: str | None = None) -> tuple[str, str]:
     """Subject and body. ``country`` (ISO 3166-1) decides how numbers and dates are written, within the language."""
     which = kind(purpose, facts.level)
-    environment = _environment(language, country or "")
+    environment = _environment(language)
     words = environment.get_template(f"languages/{language}.txt")
-    subject = str(getattr(words.make_module({"f": facts}), f"subject_{which}")())
-    body = environment.get_template(f"{which}.txt").render(f=facts, words=words)
+    given = {"f": facts, "where": locale(language, country or "")}
+    subject = str(getattr(words.make_module(given), f"subject_{which}")())
+    body = environment.get_template(f"{which}.txt").render(given, words=words)
     return " ".join(subject.split())[:_LONGEST_SUBJECT], tidy(body)[:LONGEST]
 
 
 def word(name: str, language: str) -> str:
     """A sentence that needs no facts, by its macro's name."""
-    return str(getattr(_environment(language, "").get_template(f"languages/{language}.txt").module, name)())
+    return str(getattr(_environment(language).get_template(f"languages/{language}.txt").module, name)())
 
 
 def locale(language: str, country: str) -> Locale:
@@ -58,14 +59,22 @@ def locale(language: str, country: str) -> Locale:
         return Locale.parse(language)
 
 
-@lru_cache(maxsize=64)
-def _environment(language: str, country: str) -> jinja2.Environment:
+@lru_cache(maxsize=len(LANGUAGES))
+def _environment(language: str) -> jinja2.Environment:
+    """The templates of a language, read once. ``where``, by which numbers are written, comes with the facts."""
     import jinja2
     from babel.dates import format_date
     from babel.numbers import format_decimal
 
+    @jinja2.pass_context
+    def number(context: jinja2.runtime.Context, value: int) -> str:
+        return format_decimal(value, locale=context["where"])
+
+    @jinja2.pass_context
+    def day(context: jinja2.runtime.Context, value: str) -> str:
+        return format_date(date.fromisoformat(value[:10]), "long", locale=context["where"])
+
     assert language in LANGUAGES
-    where = locale(language, country)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("leadapron.watch.reach.notices"),
         autoescape=False,
@@ -74,8 +83,8 @@ def _environment(language: str, country: str) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=False,
     )
-    environment.filters["number"] = lambda value: format_decimal(value, locale=where)
-    environment.filters["day"] = lambda value: format_date(date.fromisoformat(value[:10]), "long", locale=where)
+    environment.filters["number"] = number
+    environment.filters["day"] = day
     environment.filters["opening"] = lambda value: _opening(value, language)
     return environment
 
