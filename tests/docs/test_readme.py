@@ -248,6 +248,7 @@ HOW: dict[str, dict[str, How]] = {
     },
 }
 ELSEWHERE = {  # pages whose own tests run every command of theirs
+    "docs/feeds.md": "tests/watch/reach/feeds/test_feed_docs.py::test_the_commands_run",
     "docs/records.md": "tests/cli/test_report.py::test_every_command_of_the_page_runs",
     "docs/scope.md": "tests/watch/scope/test_docs.py::test_the_commands_run",
 }

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
 from leadapron.cli.feed import FORMATS
+from leadapron.cli.main import root
 from leadapron.cli.schema import schema
 from leadapron.watch.reach.feeds.about import About
 from leadapron.watch.reach.feeds.entries import Selection, read
@@ -45,6 +49,23 @@ def test_every_field_of_the_record_is_explained() -> None:
     section = PAGE.read_text("utf-8").split("\n### JSON lines\n")[1].split("\n## ")[0]
     explained = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.+?) \|", section, re.M))))
     assert explained == set(schema("exposure")["properties"])
+
+
+def test_the_commands_run(engine: sa.Engine, location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADAPRON_DATABASE_URL", location)
+    monkeypatch.delenv("LEADAPRON_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    planting = Planting(engine)
+    for number in range(24):
+        planting.put(country="AT" if number % 2 else "DE")
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.S | re.M)).splitlines()
+    assert len(lines) == 5
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        done = CliRunner().invoke(root, arguments, catch_exceptions=False)
+        assert program == "leadapron" and done.exit_code == 0, done.output
+        if "--output" in arguments:
+            assert (tmp_path / arguments[arguments.index("--output") + 1]).stat().st_size > 100
 
 
 if __name__ == "__main__":
