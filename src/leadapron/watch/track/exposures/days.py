@@ -37,10 +37,12 @@ def standing(connection: sa.Connection) -> Standing:
     return Standing(**{name: sum(group[name] for group in groups) for name in _SUMS})
 
 
-def recount(engine: sa.Engine, day: str) -> None:
-    """Sums of ``day`` (2026-11-21), the newest one, once more: for whoever has changed the country of exposures."""
+def recount(engine: sa.Engine) -> None:
+    """Sums of the newest day once more: for whoever has changed the country of exposures."""
     with failures(engine), engine.begin() as connection:
-        write(connection, day, ())
+        newest = connection.execute(sa.select(sa.func.max(days.c.day))).scalar()
+        if newest is not None:
+            write(connection, newest, (newest,))
 
 
 def write(connection: sa.Connection, day: str, touched: Iterable[str]) -> None:

@@ -22,6 +22,7 @@ from msgspec import Struct
 from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.watch.measure.model import Measurement
 from leadapron.watch.track.database import failures
+from leadapron.watch.track.exposures.days import recount
 from leadapron.watch.track.owner import certificate, reverse, security_txt
 from leadapron.watch.track.owner.asking import Client, Turns
 from leadapron.watch.track.owner.cache import Cache, Kept
@@ -88,6 +89,8 @@ async def gather(
             await asyncio.to_thread(_write, hints, said, clock)
             if progress is not None:
                 progress(min(start + BATCH, len(wanted)), len(wanted))
+    if settings.countries is not None or settings.rdap:
+        await asyncio.to_thread(recount, engine)  # sums by country were written before these were known
     every = await asyncio.to_thread(hints.of_all, wanted)
     return Gathered(tuple(hint for one in wanted for hint in every[one]), _told(missing))
 
