@@ -51,7 +51,7 @@ def step(
     return Episode(True, proofs, before.episodes), None
 
 
-class Size(Struct, frozen=True):
+class Size(Struct, frozen=True, gc=False):
     """How many studies there can be: from ``least`` to ``most`` (None: no bound). ``images`` only where each was
     counted."""
 

@@ -21,7 +21,7 @@ from msgspec import Struct
 from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.track.database import failures, name, open_engine
-from leadapron.watch.track.exposures import days, doors
+from leadapron.watch.track.exposures import bulk, days, doors
 from leadapron.watch.track.exposures.episode import CLOSED_AFTER, Episode, change, step
 from leadapron.watch.track.exposures.model import Event, Kind, Marks
 from leadapron.watch.track.exposures.moves import Trace, moves
@@ -111,7 +111,7 @@ class _Fold:
             if one.endpoint in self._known and one.endpoint not in new:
                 self._answered(self._known[one.endpoint], one, row["campaign"])
         self._move(was_open, latest, new, after)
-        self._update()
+        bulk.change(self._connection, exposures, self._changed)
         self._doors(latest)
         written = self._write_events()
         self._connection.execute(
@@ -157,8 +157,7 @@ class _Fold:
             )
         if not rows:
             return set()
-        made = exposures.insert().returning(exposures.c.id, sort_by_parameter_order=True)
-        for row, number in zip(rows, self._connection.execute(made, rows).scalars(), strict=True):
+        for row, number in zip(rows, bulk.add(self._connection, exposures, rows), strict=True):
             row["id"] = number
             self._known[row["address"], row["port"]] = row
             self._event(row, "opened", row["opened_at"], None, row["sighting_id"])
@@ -193,16 +192,6 @@ class _Fold:
     def _change(self, row: dict[str, Any], values: dict[str, Any]) -> None:
         row |= values
         self._changed.setdefault(row["id"], {}).update(values)
-
-    def _update(self) -> None:
-        """Write what has changed, the rows with the same columns together."""
-        batches: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        for number, values in self._changed.items():
-            names = tuple(sorted(values))
-            batches.setdefault(names, []).append({"b_id": number, **{f"b_{key}": values[key] for key in names}})
-        for names, rows in batches.items():
-            statement = exposures.update().where(exposures.c.id == sa.bindparam("b_id"))
-            self._connection.execute(statement.values({key: sa.bindparam(f"b_{key}") for key in names}), rows)
 
     # ---- moves -------------------------------------------------------------------------------------------------------
 
@@ -282,10 +271,7 @@ class _Fold:
             state.setdefault(number, stands == "open")
             state.setdefault(other, other_stands == "open")
         changes = doors.regroup(door_of, groups.values(), state)
-        if changes:
-            statement = exposures.update().where(exposures.c.id == sa.bindparam("b_id"))
-            rows = [{"b_id": member, "b_door": door} for member, door in changes.items()]
-            self._connection.execute(statement.values(door_of=sa.bindparam("b_door")), rows)
+        bulk.change(self._connection, exposures, {member: {"door_of": door} for member, door in changes.items()})
 
     def _event(
         self,
@@ -319,8 +305,7 @@ class _Fold:
     def _write_events(self) -> list[Event]:
         if not self._events:
             return []
-        made = events.insert().returning(events.c.id, sort_by_parameter_order=True)
-        numbers = self._connection.execute(made, self._events).scalars()
+        numbers = bulk.add(self._connection, events, self._events)
         return [Event(id=number, **event) for number, event in zip(numbers, self._events, strict=True)]
 
 

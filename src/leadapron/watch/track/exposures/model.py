@@ -20,14 +20,13 @@ OPEN_VERDICTS: tuple[Verdict, ...] = ("exposed", "open")
 """Verdicts that make an endpoint an exposure: records can be listed, or the service is there for anyone."""
 
 
-class Marks(Struct, frozen=True, omit_defaults=True):
+class Marks(Struct, frozen=True, omit_defaults=True, gc=False):
     """What recognises a server at another address: how its software names itself and which titles it takes."""
 
     implementation_uid: str | None = None
     implementation_version: str | None = None
     any_calling_ae: bool | None = None
     any_called_ae: bool | None = None
-    called: str | None = None  # the title that it took
     size: Size | None = None  # what the last count says for certain
 
 
