@@ -189,6 +189,9 @@ HOW: dict[str, dict[str, How]] = {
         "leadapron peer enrol CT1 --ae CT1 --may store,echo": Elsewhere(f"{WALK}::keys"),
         "leadapron peer join CODE": Elsewhere(f"{WALK}::keys"),
         "leadapron check": Elsewhere(f"{WALK}::test_strangers_stay_outside"),
+        "leadapron init watch --scope practice.toml --every 7d": Run("leadapron scan --campaign watch"),
+        "leadapron cases": Run(),
+        "leadapron notices": Run(),
     },
     "docs/guard-peers.md": {
         "leadapron peer enrol CT1 --ae CT1 --may store,echo": Elsewhere(f"{WALK}::keys"),
