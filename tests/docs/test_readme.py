@@ -206,6 +206,20 @@ HOW: dict[str, dict[str, How]] = {
         "leadapron peer join CODE": Elsewhere(f"{WALK}::keys"),
         "leadapron check": Elsewhere(f"{WALK}::test_strangers_stay_outside"),
     },
+    "docs/guard-audit.md": {
+        "leadapron audit prune --older-than 2190": Elsewhere("tests/guard/audit/test_prune.py::test_the_command"),
+    },
+    "docs/owners.md": dict.fromkeys(
+        (
+            "leadapron owner look-up 192.0.2.7:104",
+            "leadapron owner look-up --all",
+            "leadapron owner show 12",
+            'leadapron owner confirm 31 --by "A. Person"',
+            'leadapron owner reject 32 --by "A. Person"',
+            'leadapron owner add 12 organisation "Example Clinic" --source telephone --by "A. Person"',
+        ),
+        Elsewhere("tests/cli/test_owner.py::test_ask_look_confirm_reject_and_note"),
+    ),
     "CONTRIBUTING.md": {
         "make": Make("make demo"),
         "make check": Make("mypy", ".ci/run", "make check"),
