@@ -29,6 +29,7 @@ from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.reach.cases.model import Owner
 from leadapron.watch.reach.cases.store import Cases
 from leadapron.watch.reach.notices.model import PURPOSES
+from leadapron.watch.track.owner.suggestion import Suggestion, suggestion
 
 LEVELS: Final = ("the owner", "the network's operator", "the national CERT", "the regulator")
 LANGUAGES: Final = (
@@ -106,6 +107,16 @@ class CasePages:
         found = await self._desk.read(lambda connection: asked.case(connection, number))
         if found is None:
             raise Refusal(404, "Not found", "There is no case of that number.")
+        typed_: dict[str, str | None] = {name: fields_of(request).get(name) for name in OWNER} if problem else {}
+        suggested: Suggestion | None = None
+        if self._desk.parts.hints is not None and not found.owner and not problem:
+            suggested = suggestion(await asyncio.to_thread(self._desk.parts.hints.of, found.row.exposure_id))
+            typed_ = {
+                "organisation": suggested.organisation,
+                "mailbox": suggested.mailbox,
+                "language": suggested.language,
+                "country": suggested.country,
+            }
         return self._desk.show(
             request,
             "cases",
@@ -117,7 +128,8 @@ class CasePages:
             purposes=PURPOSES,
             can_act=self._desk.parts.cases is not None,
             can_draft=self._desk.parts.notices is not None,
-            typed={name: fields_of(request).get(name) for name in OWNER} if problem else {},
+            typed=typed_,
+            suggested=suggested,
             problem=problem,
             now=self._desk.now(),
         )
