@@ -106,6 +106,19 @@ def test_what_was_not_seen_lately_is_looked_at_before_the_first_notice_too(engin
     assert desk.follow() == Followed(retest=(1,))
 
 
+def test_re_tests_are_asked_for_in_portions_and_each_gets_its_turn(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leadapron.watch.reach.follow.MOST_RETESTS", 2)
+    desk = Desk(engine)
+    desk.scan(1, 2, 3)
+    desk.follow()
+    desk.calendar.day = 5
+    for id in (1, 2, 3):
+        desk.cases.confirm(id, CLINIC, "ada")
+    assert [desk.follow().retest for _ in range(3)] == [(1, 2), (3,), ()]
+
+
 def test_a_server_that_never_answers_again_ends_on_the_list_of_those_who_need_a_person(engine: sa.Engine) -> None:
     desk = Desk(engine)
     (case,) = desk.notified(1)

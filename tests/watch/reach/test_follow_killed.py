@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -80,6 +81,30 @@ def state(engine: sa.Engine) -> list[object]:
             )
         )
     return [told, stands, written]
+
+
+def test_several_rounds_at_once_do_what_one_does(location: str, engine: sa.Engine, tmp_path: Path) -> None:
+    prepare(engine)
+    twin = open_engine(f"sqlite:///{tmp_path / 'twin.db'}")
+    prepare(twin)
+    desk = Desk(twin)
+    desk.calendar.day = DAY
+    follow(twin, desk.rules, Notices(twin, SETTINGS, desk.calendar), desk.calendar)
+
+    engines = [open_engine(location) for _ in range(2)]
+    with ThreadPoolExecutor(len(engines)) as pool:
+        rounds = [
+            pool.submit(follow, one, desk.rules, Notices(one, SETTINGS, desk.calendar), desk.calendar)
+            for one in engines
+        ]
+        done = [one.result(timeout=60) for one in rounds]
+    assert state(engine) == state(twin)
+    for field in ("opened", "fixed", "escalated", "drafted"):
+        numbers = [number for one in done for number in getattr(one, field)]
+        assert len(numbers) == len(set(numbers)), f"{field}: each by one of them"
+    assert not any(one.problems for one in done)
+    for one in [*engines, twin]:
+        one.dispose()
 
 
 def test_killed_at_any_statement_and_run_again(location: str, engine: sa.Engine, tmp_path: Path) -> None:

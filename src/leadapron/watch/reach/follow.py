@@ -33,11 +33,15 @@ from leadapron.kernel.hostport import HostPort
 from leadapron.watch.reach.cases.model import Case, Kind
 from leadapron.watch.reach.cases.settings import Rules
 from leadapron.watch.reach.cases.store import Cases
+from leadapron.watch.reach.notices.alone import alone
 from leadapron.watch.track.database import failures
 from leadapron.watch.track.exposures.store import RANKS
 from leadapron.watch.track.tables import cases, events, exposures, notices
 
 A_DAY: Final = timedelta(days=1)
+MOST_RETESTS: Final = 200
+"""Re-tests that one round asks for; those left over are asked for by the next one."""
+WRITING: Final = 4  # the lock's number; see `notices.alone`
 _BATCH: Final = 500
 _WAITING: Final = ("draft", "approved", "sending", "unsure")
 _KINDS: Final[dict[str, Kind]] = {"closed": "fixed", "reopened": "reopened", "grew": "grew", "shrank": "shrank"}
@@ -212,6 +216,7 @@ class _Round:
         if self._cases.hold_refused(case.id, connection):
             return
         level = 0 if case.due in ("first", "thanks") else case.level
+        alone(connection, WRITING)  # two rounds at once must not both find that a mailbox has nothing in hand
         if (id := self._in_hand(connection, case, level)) is not None:
             self._cases.drafted(case.id, id, case.due, "rule", connection=connection)
         elif level == 0 and self._under_way(connection, case):
@@ -240,9 +245,11 @@ class _Round:
             return False  # the event that says so is on its way to the case
         if not proofs and last >= iso(now - self._settings.span("seen")):
             return True
-        if case.retest_at is None or case.retest_at <= iso(now - self._settings.span("retest")):
+        asked = self._done["retest"]
+        lately = iso(now - self._settings.span("retest"))
+        if len(asked) < MOST_RETESTS and (case.retest_at is None or case.retest_at <= lately):
             connection.execute(cases.update().where(cases.c.id == case.id).values(retest_at=iso(now)))
-            self._done["retest"].append(case.exposure_id)
+            asked.append(case.exposure_id)
         return False
 
     def _under_way(self, connection: sa.Connection, case: Case) -> bool:
