@@ -21,8 +21,8 @@ from leadapron.kernel.errors import LeadApronError
 from leadapron.watch.campaign.rounds import Rounds
 from leadapron.watch.campaign.settings import Watch
 from leadapron.watch.reach.cases.settings import Rules
-from leadapron.watch.reach.cases.store import Cases
 from leadapron.watch.reach.follow import Followed, follow
+from leadapron.watch.reach.notices.incoming.reading import read_mail
 from leadapron.watch.reach.notices.model import Sent
 from leadapron.watch.reach.notices.sending import send_due
 from leadapron.watch.reach.notices.settings import Notices as NoticeSettings
@@ -64,7 +64,6 @@ class Upkeep:
         self._rules, self._settings, self._lookups = rules, notices, lookups
         self._say, self._clock, self._turn_s = say, clock or SystemClock(), turn_s
         self._notices = Notices(engine, notices, self._clock, rules=rules)
-        self._cases = Cases(engine, rules, self._clock)
         self._news = asyncio.Event()
         self._sending = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -195,6 +194,4 @@ class Upkeep:
     async def _read_mail(self) -> None:
         if self._settings.maildir is None:
             return
-        from leadapron.watch.reach.notices.incoming import read_mail
-
-        await asyncio.to_thread(read_mail, self._engine, self._settings, self._cases, self._clock)
+        await asyncio.to_thread(read_mail, self._engine, self._settings, self._clock, rules=self._rules)
