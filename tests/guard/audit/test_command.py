@@ -225,6 +225,15 @@ def test_a_place_without_a_trail_is_not_made_one(tmp_path: Path) -> None:
         found = error(command, "--data", tmp_path)
         assert isinstance(found, UsageError) and "leadapron up" in str(found)
     assert not list(tmp_path.iterdir())
+    key_file(tmp_path / "guard" / "guard.key")  # as 'init guard' leaves it
+    for command in ("show", "verify", "export"):
+        assert "leadapron up" in str(error(command, "--data", tmp_path))
+
+
+def test_a_trail_whose_key_is_gone(data: Path) -> None:
+    (data / "guard" / "guard.key").unlink()
+    assert "guard.key is missing" in str(error("verify", "--data", data))
+    assert not (data / "guard" / "guard.key").exists()
 
 
 # ---- export ---------------------------------------------------------------------------------------------------------

@@ -128,9 +128,9 @@ class Besieged:
         """Other rules for peers; the guard has read them when this ends."""
         text = self.config.read_text()
         head = text[: text.index("[[guard.peer]]")] if "\n[[guard.peer]]" in text else text
-        again = self.up.err.count("again")
+        again = self.up.err.count(".toml again")
         self.config.write_text(head + "\n".join(tables))
-        self.up.until("the rules are read again", lambda: self.up.err.count("again") > again)
+        self.up.until("the rules are read again", lambda: self.up.err.count(".toml again") > again)
 
     def associate(self, ae: str = "GOOD", contexts: Sequence[ContextRequest] = CONTEXTS, **more: Any) -> Any:
         """An association of that peer with the archive through the guard."""

@@ -206,6 +206,13 @@ async def test_other_rules_hold_for_a_running_association_and_do_not_drop_it(gua
         assert await association.echo() == 0
         assert await association.store(CT, "1.2.840.99.4.1", data) == 0
         guard.config.write_text(text)
+        # Nor does the rest of the file, which is read at the start only.
+        guard.config.write_text(text + "\n[guard.wbe]\n")
+        guard.up.until("it is said", lambda: "The closest one is guard.web. The guard goes on" in guard.up.err)
+        guard.config.write_text(text + "\n[guard.audit]\nkeep_days = 7\n")
+        guard.up.until("it is said", lambda: "they hold from the next start" in guard.up.err)
+        assert await association.echo() == 0
+        guard.config.write_text(text)
         # Who is taken out of the file is shown the door with the next request.
         guard.rules(table("EVIL"))
         with pytest.raises(WireError):

@@ -71,6 +71,7 @@ async def test_a_full_disk_closes_each_door_until_there_is_room_again(guard: Bes
     good = {"Authorization": f"Bearer {guard.token}"}
     instance = f"1.2.840.99.5.{spare}"
     assert await stored(guard, f"{instance}.1") == 0
+    closed = guard.up.err.count("CLOSED to everybody: ")
     async with guard.associate() as before:
         assert await before.echo() == 0
         with full(guard, spare):
@@ -79,6 +80,7 @@ async def test_a_full_disk_closes_each_door_until_there_is_room_again(guard: Bes
                 for number in range(2, 9):
                     await stored(guard, f"{instance}.{number}")
             await eventually("it is closed", guard, CONGESTION)
+            guard.up.until("who watches it hears that", lambda: guard.up.err.count("CLOSED to everybody: ") > closed)
             with contextlib.suppress(WireError):  # refused, or aborted
                 assert await before.store(CT, f"{instance}.9", image(f"{instance}.9", bytes(5000))) == 0xA700
             with guard.client() as client:
@@ -93,6 +95,7 @@ async def test_a_full_disk_closes_each_door_until_there_is_room_again(guard: Bes
                 ):
                     pass
         await eventually("it is open", guard, None)
+        guard.up.until("that, too", lambda: guard.up.err.count("open again: ") > closed)
         with guard.client() as client:
             assert client.get("/guard/login").status_code == 200
             assert client.get("/orthanc/system", headers=good).status_code == 200

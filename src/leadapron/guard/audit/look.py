@@ -60,11 +60,13 @@ class Look:
     def __init__(self, home: Path) -> None:
         self.home, self.place = home, Place(home)
         try:
-            if not (home / KEY).exists() or not self.place.exists():
+            if not self.place.exists():
                 raise UsageError(
                     f"there is no audit trail in {home}. 'leadapron up' writes one; "
                     "if its data lies elsewhere: --data DIR"
                 )
+            if not (home / KEY).exists():
+                raise UsageError(f"{home / KEY} is missing, and without it nobody can read the trail: restore it")
             self.key = key_file(home / KEY)
         except PermissionError:
             raise UsageError(f"you may not read {home}: be the user that runs the guard, or root (sudo)") from None

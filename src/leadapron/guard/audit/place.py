@@ -75,7 +75,7 @@ class Place:
     def numbers(self) -> list[int]:
         """The segments that are there, in order."""
         try:
-            found = (_SEGMENT.fullmatch(path.name) for path in self.home.iterdir())
+            found = [_SEGMENT.fullmatch(name) for name in os.listdir(self.home)]
         except FileNotFoundError:
             return []
         return sorted(int(match[1]) for match in found if match)

@@ -91,6 +91,7 @@ class Running:
         self.enrolment: Enrolment | None = None
         self.pages: HostPort | None = None
         self._tell, self._clock = tell, clock
+        self._closed = False  # all doors, and it was said
         self._authority: Authority
         self._people: People
         self._studies: Kept
@@ -115,6 +116,7 @@ class Running:
     async def _look_after(self) -> None:
         """Never ends by itself; what fails is told and tried again."""
         due = {
+            self._doors: RULES_S,
             self._rules: RULES_S,
             self._refusals: REFUSALS_S,
             self._seen: SEEN_S,
@@ -137,6 +139,12 @@ class Running:
                         self._tell(f"guard: {error}")
                     except Exception:
                         _log.exception("a fault of the guard's own")
+
+    async def _doors(self) -> None:
+        why = self.trail.error
+        if (why is not None) != self._closed:
+            self._closed = why is not None
+            self._tell(f"CLOSED to everybody: {why}" if why else "open again: the audit trail can be written")
 
     def policy(self) -> Policy:
         """The rules in force. Each question looks whether the file has changed (4 µs), so that who was let in or shut
