@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -335,3 +336,20 @@ def test_many_are_folded_in_bulk(engine: sa.Engine) -> None:
     assert time.monotonic() - began < 30  # a bound, not a speed: one by one it would be minutes
     with engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).where(scans.c.folded_at.is_(None))).scalar() == 0
+
+
+def test_folds_at_once_wait_for_one_another(location: str, engine: sa.Engine) -> None:
+    numbers = [save(engine, day, [archive(n, exact(500 + day)) for n in range(1, 40)]) for day in range(4)]
+
+    def folded(number: int) -> int:
+        own = open_engine(location)
+        try:
+            return len(fold(own, number, clock=Day(9)).events)
+        finally:
+            own.dispose()
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(folded, [*numbers, *numbers]))
+    assert sum(made) == len(Exposures(engine).since(0)) >= 39
+    found, number = Exposures(engine).find()
+    assert number == 39 and {one.studies for one in found} == {503}, "whatever the order, the newest stands"

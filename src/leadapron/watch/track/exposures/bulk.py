@@ -11,7 +11,19 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from leadapron.watch.track.tables import days
+
 _KEY = "b_id"
+_LOCK = 0x1EADA920  # PostgreSQL's, for whoever writes exposures and sums
+
+
+def take_turn(connection: sa.Connection) -> None:
+    """Wait until nobody else writes exposures, events or sums; to be called first in a transaction. SQLite has one
+    writer: a write that does nothing takes its place, where a transaction that has read could later only fail."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    else:
+        connection.execute(days.delete().where(sa.false()))
 
 
 def add(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> Sequence[int]:

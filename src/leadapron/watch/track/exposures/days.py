@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from leadapron.watch.track.database import failures
+from leadapron.watch.track.exposures.bulk import take_turn
 from leadapron.watch.track.tables import days, events, exposures
 
 _SUMS = ("open", "archives", "studies", "images", "patients")
@@ -40,6 +41,7 @@ def standing(connection: sa.Connection) -> Standing:
 def recount(engine: sa.Engine) -> None:
     """Sums of the newest day once more: for whoever has changed the country of exposures."""
     with failures(engine), engine.begin() as connection:
+        take_turn(connection)
         newest = connection.execute(sa.select(sa.func.max(days.c.day))).scalar()
         if newest is not None:
             write(connection, newest, (newest,))

@@ -19,12 +19,13 @@ def regroup(
     """
     now = dict(door_of)
     groups = [sorted(group) for group in together if group]
-    looked_at = {member for group in groups for member in group}
+    taken = {member for group in groups for member in group}
     for group in groups:
         stood = {now.get(member, member) for member in group}
-        # Somebody who was not met this time may still stand for it; somebody who was met elsewhere may not.
-        possible = [one for one in stood if one in group or (one not in looked_at and is_open.get(one, False))]
-        first = min(possible, default=group[0])
+        # Somebody who was not met this time may still stand for it, for one archive; somebody met elsewhere may not.
+        elsewhere = {one for one in stood if one not in group and (one in taken or not is_open.get(one, False))}
+        first = min(stood - elsewhere, default=group[0])
+        taken.add(first)
         for member in group:
             now[member] = first
         now.pop(first, None)

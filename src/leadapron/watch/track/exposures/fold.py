@@ -29,7 +29,6 @@ from leadapron.watch.track.exposures.seen import Endpoint, Found, Seen, seen_in
 from leadapron.watch.track.process import still_runs, this_process
 from leadapron.watch.track.tables import absences, events, exposures, scans, sightings
 
-_LOCK: Final = 0x1EADA920  # of PostgreSQL, for folds
 _MANY: Final = 500  # values in one IN (…)
 
 
@@ -49,9 +48,7 @@ def fold(engine: sa.Engine, scan_id: int, *, closed_after: int = CLOSED_AFTER, c
     where there is no such scan."""
     at = iso((clock or SystemClock()).now())
     with failures(engine), engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        # A write first: SQLite then waits for its turn, where a transaction that has read could only fail.
+        bulk.take_turn(connection)
         marked = connection.execute(scans.update().where(scans.c.id == scan_id).values(folded_at=at))
         if not marked.rowcount:
             raise UsageError(f"there is no scan {scan_id} in {name(engine)}; `leadapron report --list` shows them")

@@ -95,6 +95,7 @@ def _pairs(
                 after.setdefault(whole(old), set()).add(whole(now))
                 before.setdefault(whole(now), set()).add(whole(old))
     clear = [(a, b) for a, b in candidates if len(after[whole(a)]) == 1 and len(before[whole(b)]) == 1]
+    clear.sort(key=lambda pair: (pair[0].key, pair[1].key))  # of several doors the oldest goes first
     chosen: list[tuple[Trace, Trace]] = []
     taken: set[int] = set()
     for same_port in (True, False):

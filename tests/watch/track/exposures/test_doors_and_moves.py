@@ -1,0 +1,98 @@
+"""What must hold for any doors and any moves."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leadapron.watch.track.exposures.doors import regroup
+from leadapron.watch.track.exposures.episode import Size
+from leadapron.watch.track.exposures.model import Marks
+from leadapron.watch.track.exposures.moves import GROWTH, MORE, TELLING, Trace, moves
+
+IDS = st.integers(1, 8)
+
+
+@st.composite
+def scans(draw: st.DrawFn) -> tuple[list[list[int]], dict[int, bool]]:
+    """Who was found to belong together in one scan, and who is open after it."""
+    group_of = {member: draw(st.integers(0, 4)) for member in range(1, 9)}
+    is_open = {member: draw(st.booleans()) for member in range(1, 9)}
+    groups: dict[int, list[int]] = {}
+    for member, group in group_of.items():
+        if is_open[member] and group:  # group 0 was not met by this scan
+            groups.setdefault(group, []).append(member)
+    return list(groups.values()), is_open
+
+
+@given(st.lists(scans(), max_size=5))
+def test_doors_always_lead_to_one_that_stands_for_itself(
+    history: list[tuple[list[list[int]], dict[int, bool]]],
+) -> None:
+    door_of: dict[int, int] = {}
+    for together, is_open in history:
+        for member, door in regroup(door_of, together, is_open).items():
+            if door is None:
+                del door_of[member]
+            else:
+                door_of[member] = door
+        assert not set(door_of) & set(door_of.values()), "one step, never two"
+        for member, first in door_of.items():
+            assert not is_open[member] or is_open[first], "an open door does not hide behind a closed one"
+        for group in together:
+            assert len({door_of.get(member, member) for member in group}) == 1
+        owners = [{door_of.get(member, member) for member in group} for group in together]
+        assert len(set.union(set(), *owners)) == len(together), "what is apart stays apart"
+        assert regroup(door_of, together, is_open) == {}, "again changes nothing"
+
+
+TRACES = st.lists(
+    st.builds(
+        lambda host, port, archive, certificate, product, studies: (host, port, archive, certificate, product, studies),
+        st.integers(1, 4),
+        st.sampled_from([104, 11112]),
+        st.integers(1, 4),
+        st.sampled_from([None, "ab", "cd"]),
+        st.sampled_from(["Orthanc", "DCMTK"]),
+        st.sampled_from([50, 100, 120, 500, 560, 601]),
+    ),
+    max_size=6,
+    unique_by=lambda row: row[:2],
+)
+
+
+def traces(rows: list[tuple[int, int, int, str | None, str, int]], first: int) -> list[Trace]:
+    return [
+        Trace(
+            key=first + n,
+            address=f"{first}.{host}",
+            port=port,
+            archive=f"{first}.{archive}",
+            certificate=certificate,
+            product=product,
+            version="1",
+            marks=Marks(implementation_uid="1.2", size=Size(studies, studies, None)),
+        )
+        for n, (host, port, archive, certificate, product, studies) in enumerate(rows)
+    ]
+
+
+@given(TRACES, TRACES, st.sets(st.sampled_from(["ab", "cd"])))
+def test_a_move_is_of_one_to_one_and_for_its_reason(gone: list, new: list, elsewhere: set[str]) -> None:  # type: ignore[type-arg]
+    olds, news = traces(gone, 100), traces(new, 200)
+    found = moves(olds, news, elsewhere)
+    assert len({move.old for move in found}) == len({move.new for move in found}) == len(found)
+    by_key = {trace.key: trace for trace in (*olds, *news)}
+    for move in found:
+        a, b = by_key[move.old], by_key[move.new]
+        if move.sure:
+            assert a.certificate == b.certificate and a.certificate is not None and a.certificate not in elsewhere
+            assert {t.address for t in olds if t.certificate == a.certificate} == {a.address}
+            assert {t.address for t in news if t.certificate == a.certificate} == {b.address}
+        else:
+            assert a.product == b.product and a.marks.size is not None and b.marks.size is not None
+            before, after = a.marks.size.least, b.marks.size.least
+            assert TELLING <= before <= after <= before * GROWTH + MORE
+    assert {(m.old, m.new) for m in moves(list(reversed(olds)), list(reversed(news)), elsewhere)} == {
+        (m.old, m.new) for m in found
+    }, "the order in which they are met decides nothing"
