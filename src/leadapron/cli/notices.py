@@ -229,15 +229,16 @@ def send(data: str | None) -> None:
 
 @command.command("resolve", short_help="Say whether an unsure notice went out, or a letter was posted.")
 @_number
-@click.option("--sent/--not-sent", "sent", default=None, help="It did go out; it did not and is sent again.")
+@click.option("--sent", "sent", flag_value="yes", help="It did go out, or was posted.")
+@click.option("--not-sent", "sent", flag_value="no", help="It did not, and is sent again.")
 @_by
 @_data
-def resolve(number: int, sent: bool | None, by: str | None, data: str | None) -> None:
+def resolve(number: int, sent: str | None, by: str | None, data: str | None) -> None:
     """Say whether a notice that is unsure went out (the mail server's log knows), or that a letter was posted."""
     if sent is None:
         raise click.UsageError("Say which: --sent or --not-sent.")
     with _desk(data) as desk:
-        notice = desk.resolve(number, sent, _who(by))
+        notice = desk.resolve(number, sent == "yes", _who(by))
     print(f"Notice {number} is {notice.state}.")
 
 

@@ -148,6 +148,21 @@ async def test_nobody_there_is_no_fault_of_the_notice(engine: sa.Engine, room: P
     assert (await go(bureau, through(room))).sent == (notice.id,)
 
 
+async def test_a_server_that_chokes_on_one_does_not_keep_the_others(engine: sa.Engine, room: PostRoom) -> None:
+    bureau = Bureau(engine)
+    stuck, other = bureau.approved("stall-rcpt@one.example", "b@two.example")
+    sent = await go(bureau, through(room, timeout_s=1.0))
+    assert sent == Sent(sent=(other.id,), later=(stuck.id,))
+    assert bureau.desk.get(stuck.id).answer == "the mail server was lost before it was handed over"
+
+
+async def test_a_server_that_closes_is_no_fault_of_the_notice(engine: sa.Engine, room: PostRoom) -> None:
+    bureau = Bureau(engine)
+    (notice,) = bureau.approved("bye@one.example")
+    assert "closes: 421" in str((await go(bureau, through(room))).trouble)
+    assert (bureau.desk.get(notice.id).state, bureau.desk.get(notice.id).tries) == ("approved", 0)
+
+
 async def test_limits_hold_for_domains_and_over_restarts(engine: sa.Engine, room: PostRoom) -> None:
     bureau = Bureau(engine)
     boxes = [f"u{number}@big.example" for number in range(5)] + ["x@small.example"]
@@ -188,9 +203,9 @@ async def test_a_refusal_while_the_envelope_is_written_still_counts(engine: sa.E
     round_ = asyncio.create_task(go(bureau, through(room, timeout_s=1.0)))
     await asyncio.to_thread(room.reached, "stall-rcpt")
     bureau.cases.refuse("mailbox", "stall-rcpt@one.example", "ada", "asked on the phone")
-    assert (await round_).trouble is not None
-    assert (await go(bureau, through(room))).sent == ()
-    assert bureau.state(notice) == "dropped"
+    assert (await round_) == Sent(later=(notice.id,))
+    bureau.calendar.day = 1
+    assert (await go(bureau, through(room))) == Sent(dropped=(notice.id,))
     assert room.messages() == []
 
 

@@ -41,6 +41,10 @@ class Lost(Exception):
     """The connection ended, or nothing came in time, while the message was handed over."""
 
 
+class Interrupted(Exception):
+    """The connection ended, or nothing came in time, at the envelope: nothing of the message had left."""
+
+
 class PostOffice:
     """The mail server; connects when there is something to send and stays connected while all goes well."""
 
@@ -51,8 +55,8 @@ class PostOffice:
         self._client: aiosmtplib.SMTP | None = None
 
     async def envelope(self, sender: str, recipient: str) -> None:
-        """MAIL and RCPT. Raises `Refused` where the recipient is; ``Failure`` where the server can't be reached, won't
-        let us in, or won't have our sender: that is not the notice's fault."""
+        """MAIL and RCPT. Raises `Refused` where the recipient is, `Interrupted` where the server fell silent over it;
+        ``Failure`` where it can't be reached, won't let us in, or won't have our sender: not the notice's fault."""
         import aiosmtplib
 
         client = await self._connected()
@@ -70,7 +74,7 @@ class PostOffice:
             raise Refused(error.code, str(error.message)) from None
         except aiosmtplib.SMTPException:
             self.hang_up()
-            raise Failure(f"{self._name()} was lost before anything was sent") from None
+            raise Interrupted from None
 
     async def message(self, message: EmailMessage) -> str:
         """DATA: gives the code with which it was accepted. Raises `Refused` or `Lost`."""

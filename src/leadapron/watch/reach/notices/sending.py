@@ -18,7 +18,7 @@ from leadapron.watch.reach.cases.settings import Rules
 from leadapron.watch.reach.notices.claims import Claims, Taken
 from leadapron.watch.reach.notices.message import message
 from leadapron.watch.reach.notices.model import Sent
-from leadapron.watch.reach.notices.post import Lost, PostOffice, Refused
+from leadapron.watch.reach.notices.post import Interrupted, Lost, PostOffice, Refused
 from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.reach.notices.store import Notices
 
@@ -98,10 +98,11 @@ class _Round:
             return "sent"
         except Refused as refused:
             if refused.later:
-                put_off = await asyncio.to_thread(self._claims.later, taken, f"put off with {refused.code}")
-                return "later" if put_off else "failed"
+                return await self._later(taken, f"put off with {refused.code}")
             await asyncio.to_thread(self._claims.failed, taken, f"refused with {refused.code}")
             return "failed"
+        except Interrupted:  # later, so that one on which the server chokes does not keep the others waiting
+            return await self._later(taken, "the mail server was lost before it was handed over")
         except Lost:
             await asyncio.to_thread(self._claims.unsure, taken, "the connection ended while it was handed over")
             return "unsure"
@@ -116,3 +117,6 @@ class _Round:
             raise
         finally:
             self._claims.leave(taken)
+
+    async def _later(self, taken: Taken, answer: str) -> str:
+        return "later" if await asyncio.to_thread(self._claims.later, taken, answer) else "failed"
