@@ -9,6 +9,7 @@ Addresses: each country has a /16 of loopback, and `places` tells which, so that
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from typing import Final
 
 from msgspec import Struct
@@ -29,22 +30,21 @@ def population(wave: int = 1, scale: float = 1.0) -> Population:
 
 
 def places() -> Iterator[tuple[str, Mapping[str, object]]]:
-    """(network, record) for each /24 that is used, in the shape of the usual country and ASN databases."""
+    """(network, record) for each /29 that is used, in the shape of the usual country and ASN databases: a few servers
+    share an operator."""
     order = {country.code: n for n, country in enumerate(f.COUNTRIES)}
-    networks = {(order[one.country], int(one.address.split(".")[2]), one.country, one.address) for one in servers()}
-    seen = set()
-    for n, third, code, address in sorted(networks):
-        network = f"{address.rpartition('.')[0]}.0/24"
-        if network not in seen:
-            seen.add(network)
-            yield (
-                network,
-                {
-                    "country": {"iso_code": code},
-                    "autonomous_system_number": 4_200_000_000 + 100 * n + third,  # RFC 6996: for private use
-                    "autonomous_system_organization": f"Lead Apron Lab Net {code} {third}",
-                },
-            )
+    blocks = {(order[one.country], ip_network(f"{one.address}/29", strict=False)): one.country for one in servers()}
+    numbers = dict.fromkeys(order.values(), 0)
+    for (place, network), code in sorted(blocks.items()):
+        numbers[place] += 1
+        yield (
+            str(network),
+            {
+                "country": {"iso_code": code},
+                "autonomous_system_number": 4_200_000_000 + 1000 * place + numbers[place],  # RFC 6996: for private use
+                "autonomous_system_organization": f"Lead Apron Lab Net {code} {numbers[place]}",
+            },
+        )
 
 
 class Change(Struct, frozen=True):

@@ -18,7 +18,7 @@ from leadapron.lab.history.shares import heavy_tail, integers, one_of, portions
 
 _SEED: Final = 2019
 _FIRST_NETWORK: Final = 32  # 127.32.0.0/16 is the first country
-_A_NETWORK: Final = 30  # servers in a /24, each of which is another operator's
+_A_NETWORK: Final = 30  # servers in a /24
 _SPREAD: Final = 0.35  # of images a study from archive to archive (log-normal)
 _DOUBLED: Final = 40  # archives that grew by a second one attached; the rest by days
 TLS_PORT: Final = 2762
