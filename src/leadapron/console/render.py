@@ -127,5 +127,11 @@ def environment() -> Environment:
     return made
 
 
+def compiled() -> None:
+    """Compile all templates, so that nobody waits for it."""
+    for file in resources.files(__package__).joinpath("templates").iterdir():
+        environment().get_template(file.name)
+
+
 def _template(name: str) -> str:
     return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")

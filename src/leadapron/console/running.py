@@ -19,10 +19,13 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from leadapron.console.app import Pages
+from leadapron.console.countries import country_name
 from leadapron.console.first import FirstLook
 from leadapron.console.front import Front
+from leadapron.console.map.draw import outlines
 from leadapron.console.pages.desk import Desk
 from leadapron.console.parts import Parts
+from leadapron.console.render import compiled
 from leadapron.console.settings import Console, checked
 from leadapron.guard.gateway.web.pages import Pages as LoginPages
 from leadapron.guard.gateway.web.server import serve_web
@@ -89,6 +92,7 @@ async def run_console(
             first=first,
             strangers=Strangers(clock),
         )
+        await asyncio.to_thread(warm)
         server = await serve_web(front, listen=settings.listen, tls=tls, limits=Limits(), where="[console] listen")
         await stack.enter_async_context(server)
         scheme = "http" if tls is None else "https"
@@ -101,6 +105,13 @@ async def run_console(
             link = f"{scheme}://{HostPort(server.host, server.port)}/first?token={token}"
             tell(f"nobody can log in yet; for a first look, once and only to look: {link}")
         yield Running(url, server.port, link, people)
+
+
+def warm() -> None:
+    """What the first visitor would wait for: templates, the map, names of countries."""
+    compiled()
+    outlines()
+    country_name("DE")
 
 
 def _tls(settings: Console, home: Path) -> SSLContext | None:
