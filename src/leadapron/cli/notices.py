@@ -177,6 +177,7 @@ def approve(numbers: tuple[int, ...], all_shown: bool, by: str | None, data: str
     from leadapron.kernel.errors import UsageError
 
     with _desk(data) as desk:
+        drafts: list[Any] = []
         if all_shown:
             if not sys.stdin.isatty():
                 raise UsageError("--all-shown asks a person, and there is none; name the notices instead")
@@ -186,7 +187,7 @@ def approve(numbers: tuple[int, ...], all_shown: bool, by: str | None, data: str
             if not drafts or not click.confirm(f"Approve these {len(drafts)}?", err=True):
                 return
             numbers = tuple(one.id for one in drafts)
-        approved = desk.approve(numbers, _who(by))
+        approved = desk.approve(numbers, _who(by), as_read=drafts)
     letters = [one.id for one in approved if one.channel == "letter"]
     if len(letters) < len(approved):
         print(f"{len(approved) - len(letters)} approved. They go with: leadapron notices send")

@@ -91,6 +91,16 @@ def test_what_was_approved_is_what_was_read(engine: sa.Engine) -> None:
     ]
 
 
+def test_what_was_changed_since_it_was_read_is_not_approved(engine: sa.Engine) -> None:
+    bureau = Bureau(engine)
+    first, second = bureau.drafts("a@one.example", "b@two.example")
+    bureau.desk.edit(second.id, "bob", body="Something else")
+    with pytest.raises(UsageError, match="changed since"):
+        bureau.desk.approve([first.id, second.id], "ada", as_read=[first, second])
+    assert [bureau.state(one) for one in (first, second)] == ["draft", "draft"]
+    bureau.desk.approve([first.id, second.id], "ada", as_read=[first, bureau.desk.get(second.id)])
+
+
 def test_approving_is_for_all_or_none(engine: sa.Engine) -> None:
     bureau = Bureau(engine)
     first, second = bureau.drafts("a@one.example", "b@two.example")
@@ -150,6 +160,7 @@ def test_whom_a_case_is_taken_to(engine: sa.Engine) -> None:
             row = {"exposure_id": 1, "kind": "abuse-mailbox", "value": value, "source": "RDAP", "state": state}
             connection.execute(hints.insert().values(**row, at="2026-11-01T00:00:00Z"))
     operator = bureau.desk.draft(case, "escalation", "ada", level=1)
+    assert "welcher Ihrer Kunden" in operator.body  # nobody was written to before
     assert (operator.recipient, operator.language) == ("abuse@net.example", "de")
     assert "Klinik am See" not in operator.body
     cert = bureau.desk.draft(case, "escalation", "ada", level=2)

@@ -219,6 +219,13 @@ async def test_two_senders_never_send_the_same_one(engine: sa.Engine, room: Post
     assert room.deliveries().total() == 12
 
 
+async def test_limits_hold_for_all_senders_together(engine: sa.Engine, room: PostRoom) -> None:
+    bureau = Bureau(engine)
+    bureau.approved(*(f"u{number}@big.example" for number in range(10)))
+    rounds = await asyncio.gather(*(go(bureau, through(room, per_domain=3)) for _ in range(3)))
+    assert sum(len(one.sent) for one in rounds) == room.deliveries().total() == 3
+
+
 async def test_a_sender_that_is_cancelled_leaves_it_approved_or_unsure(engine: sa.Engine, room: PostRoom) -> None:
     bureau = Bureau(engine)
     for wish, state in (("stall-rcpt", "approved"), ("stall-data", "unsure")):

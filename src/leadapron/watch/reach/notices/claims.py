@@ -24,7 +24,7 @@ from leadapron.kernel.clock import Clock, iso
 from leadapron.watch.reach.notices.alone import alone
 from leadapron.watch.reach.notices.model import Notice
 from leadapron.watch.reach.notices.settings import Notices as Settings
-from leadapron.watch.reach.notices.store import Notices, read
+from leadapron.watch.reach.notices.store import Notices, notice_of
 from leadapron.watch.track.database import failures, name
 from leadapron.watch.track.process import still_runs, this_process
 from leadapron.watch.track.tables import notices
@@ -99,7 +99,7 @@ class Claims:
             row = connection.execute(query.order_by(notices.c.approved_at, notices.c.id).limit(1)).mappings().first()
             if row is None:
                 return None
-            notice = read(row, name(self._engine))
+            notice = notice_of(row, name(self._engine))
             if self._dropped(connection, notice):
                 return notice.id
             token = f"{this_process()}|{secrets.token_hex(8)}"

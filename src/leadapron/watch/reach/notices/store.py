@@ -39,7 +39,7 @@ from leadapron.watch.track.tables import cases, notices
 MOST: Final = 10_000  # rows that one question gives
 LONGEST_SUBJECT: Final = 200
 ORDERS: Final = {key: notices.c[key] for key in ("id", "case_id", "state", "created_at", "approved_at", "sent_at")}
-_MUST_WORK: Final[frozenset[State]] = frozenset({"sent", "unsure", "bounced"})
+_WENT: Final[frozenset[State]] = frozenset({"sent", "unsure", "bounced"})
 
 
 class Notices:
@@ -194,11 +194,19 @@ class Notices:
         with self._within(None) as connection:
             return self._change(connection, id, ("draft", "approved"), values, f"changed by {who(by)}", by)
 
-    def approve(self, ids: Sequence[int], by: str) -> list[Notice]:
-        """A person has read them: they may go. All or, where one of them must not, none."""
+    def approve(self, ids: Sequence[int], by: str, *, as_read: Sequence[Notice] = ()) -> list[Notice]:
+        """A person has read them: they may go. All or, where one of them must not, none.
+
+        ``as_read``: the notices as they were shown; raises ``UsageError`` where somebody changed one of them since.
+        """
         self._settings.require()
+        read = {notice.id: (notice.subject, notice.body, notice.recipient) for notice in as_read}
         with self._within(None) as connection:
-            return [self._approve(connection, id, by) for id in ids]
+            approved = [self._approve(connection, id, by) for id in ids]
+            for one in approved:
+                if read.get(one.id, now := (one.subject, one.body, one.recipient)) != now:
+                    raise UsageError(f"notice {one.id} was changed since you read it: leadapron notices show {one.id}")
+            return approved
 
     def drop(self, id: int, by: str, why: str) -> Notice:
         """It is not sent, for ever."""
@@ -307,8 +315,9 @@ class Notices:
     ) -> Facts:
         land = None if to.country is None else countries.country(to.country)
         duty = None if land is None else land.duty
-        went = sa.select(sa.func.count(), sa.func.min(notices.c.sent_at)).where(
-            notices.c.case_id == case.id, notices.c.state.in_(sorted(_MUST_WORK)), notices.c.purpose != "thanks"
+        to_owner = sa.case((notices.c.level == 0, notices.c.sent_at))
+        went = sa.select(sa.func.count(), sa.func.min(to_owner)).where(
+            notices.c.case_id == case.id, notices.c.state.in_(sorted(_WENT)), notices.c.purpose != "thanks"
         )
         number, first = connection.execute(went).one()
         return facts(
@@ -344,10 +353,10 @@ class Notices:
         return self._notice(row)
 
     def _notice(self, row: sa.RowMapping) -> Notice:
-        return read(row, name(self._engine))
+        return notice_of(row, name(self._engine))
 
 
-def read(row: sa.RowMapping, where: str) -> Notice:
+def notice_of(row: sa.RowMapping, where: str) -> Notice:
     """A row of ``notices``. ``where``: the database as messages call it."""
     try:
         return Notice(**{**row, "arms": msgspec.json.decode(row["arms"], type=dict[str, str])})
