@@ -182,7 +182,7 @@ def _table(rows: Sequence[Listed]) -> Iterator[str]:
             Column(header="state", cells=[Text(row.state) for row in rows]),
             Column(header="endpoint", cells=[Text(row.endpoint) for row in rows]),
             Column(header="owner", cells=[Text(clean(row.organisation or "")) for row in rows], least=12),
-            Column(header="next", cells=[Text(clean(row.next)) for row in rows], least=24),
+            Column(header="next", cells=[Text(clean(row.next)) for row in rows], least=40),
             Column(
                 header="studies",
                 cells=[Text("?" if row.studies is None else f"{row.studies:,}") for row in rows],
@@ -190,7 +190,7 @@ def _table(rows: Sequence[Listed]) -> Iterator[str]:
                 optional=True,
             ),
             Column(header="country", cells=[Text(row.country or "") for row in rows], optional=True),
-            Column(header="with", cells=[Text(row.level) for row in rows], optional=True),
+            Column(header="with", cells=[Text(TITLES[LEVELS.index(row.level)]) for row in rows], optional=True),
             Column(header="changed", cells=[Text(row.changed_at[:10]) for row in rows], optional=True),
         ]
     )

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from casework import CLINIC, PORT, Desk
 from leadapron.kernel.errors import UsageError
+from leadapron.watch.reach.cases.advice import advice
 from leadapron.watch.reach.cases.model import Owner
 from leadapron.watch.reach.cases.settings import Rules
 from leadapron.watch.reach.follow import Followed
@@ -316,8 +317,14 @@ def test_what_a_rule_could_not_do_is_told_and_tried_again(engine: sa.Engine) -> 
     for _ in range(2):
         (problem,) = desk.follow().problems
         assert (problem.case_id, problem.why) == (1, "[notices] lacks organisation")
-    assert desk.cases.get(1) == before and desk.told(1) == ["opened", "confirmed"]
+    after = desk.cases.get(1)
+    assert after.trouble == "[notices] lacks organisation" and desk.cases.needs_person(after)
+    assert structs.replace(after, trouble=None) == before and desk.told(1) == ["opened", "confirmed"]
+    assert advice(engine, desk.cases, [after]) == {
+        1: "first notice to the owner cannot be written: [notices] lacks organisation"
+    }
     assert len(Desk(engine).follow().drafted) == 1
+    assert desk.cases.get(1).trouble is None
 
 
 def test_a_draft_that_a_person_made_is_the_one(engine: sa.Engine) -> None:

@@ -201,6 +201,7 @@ class _Round:
                     self._write(connection, case)
         except UsageError as error:
             self._problems[id] = Problem(id, str(error))
+            self._cases.trouble(id, str(error))
 
     def _write(self, connection: sa.Connection, case: Case) -> None:
         if case.due != "thanks" and not self._stands_open(connection, case):

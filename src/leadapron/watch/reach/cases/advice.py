@@ -65,8 +65,10 @@ def _of(reading: Reading, case: Case, waiting: Mapping[int, tuple[int, str, str]
             return "the notice came back: confirm another mailbox, or escalate"
         return "no rule goes on with it: escalate, or close"
     what = _WHAT[case.due or "first"].format(level=TITLES[case.level])
+    if case.trouble is not None:
+        return f"{what} cannot be written: {case.trouble}"
     if case.state in OPEN and reading.needs_person(case):
-        return f"{what} is overdue: no answer to re-tests, or nobody to write to"
+        return f"{what} is overdue: re-tests have no answer"
     return f"{what} {'is due' if reading.is_due(case) else f'on {case.due_at[:10]}'}"
 
 

@@ -82,7 +82,16 @@ class Changing(Reading):
         now = iso(self._clock.now())
         row = {"case_id": case.id, "at": now, "by": who(by), "kind": kind, "before": case.state, "after": to}
         connection.execute(steps.insert().values(**row, text=said(text), notice_id=notice_id))
+        if kind != "note":
+            values["trouble"] = None  # something happened; the rule tries again
         connection.execute(cases.update().where(cases.c.id == case.id).values(state=to, changed_at=now, **values))
+
+    def trouble(self, id: int, why: str) -> None:
+        """A rule could not do what is due: a person has to know. It tries again in the next round."""
+        with self._within(None) as connection:
+            case = self.lock(id, connection)
+            if case.due is not None and case.trouble != said(why):
+                connection.execute(cases.update().where(cases.c.id == id).values(trouble=said(why)))
 
     def _due(self, due: Due, wait: timedelta) -> Values:
         return {"due": due, "due_at": iso(self._clock.now() + wait)}

@@ -145,9 +145,9 @@ class Case(Struct, frozen=True, kw_only=True):
     """A row of ``cases``, and what it is about. Times are ISO 8601 UTC.
 
     ``due``: what a rule does at ``due_at``; None: nothing, it is a person's turn or the owner's. ``level``: the place
-    in `LEVELS`; ``reminders``: sent at that level; ``hold``: why nothing is written; ``retest_at``: when a re-test was
-    last asked for; ``event_id``: the last event of its exposure that is in its history. From ``address`` on: the
-    exposure as it stands.
+    in `LEVELS`; ``reminders``: sent at that level; ``hold``: why nothing is written; ``trouble``: why a rule could not
+    do what is due; ``retest_at``: when a re-test was last asked for; ``event_id``: the last event of its exposure that
+    is in its history. From ``address`` on: the exposure as it stands.
     """
 
     id: int
@@ -164,6 +164,7 @@ class Case(Struct, frozen=True, kw_only=True):
     language: str | None
     arms: dict[str, str]
     hold: str | None
+    trouble: str | None
     retest_at: str | None
     event_id: int
     address: str

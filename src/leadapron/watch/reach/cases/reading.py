@@ -23,7 +23,7 @@ from leadapron.watch.track.tables import cases, exposures, steps
 
 MOST: Final = 10_000  # rows that one question gives
 OVERDUE: Final = timedelta(days=3)
-"""A rule that could not do its work for so long needs a person: re-tests without an answer, no mailbox to write to."""
+"""A rule that could not do its work for so long needs a person: re-tests had no answer."""
 
 _BESIDE: Final = ("address", "country", "product", "studies")
 ORDERS: Final = {
@@ -133,7 +133,8 @@ class Reading:
         if case.hold is not None or case.state not in OPEN:
             return False
         late = iso(self._clock.now() - OVERDUE)
-        return case.state in ("new", "reopened") or case.due_at is None or case.due_at < late
+        turn = case.state in ("new", "reopened") or case.due_at is None or case.due_at < late
+        return turn or case.trouble is not None
 
     def is_due(self, case: Case) -> bool:
         """Whether a rule's time has come."""
@@ -171,11 +172,16 @@ class Reading:
 
 def _attention(late: str) -> sa.ColumnElement[bool]:
     """See `Reading.needs_person`. Without a ``due_at`` no rule will do anything: a draft waits for approval, a mail
-    came back, or the ladder is at its end."""
+    came back, or the ladder is at its end; with trouble it tried, and could not."""
     return sa.and_(
         cases.c.hold.is_(None),
         cases.c.state.in_(sorted(OPEN)),
-        sa.or_(cases.c.state.in_(["new", "reopened"]), cases.c.due_at.is_(None), cases.c.due_at < late),
+        sa.or_(
+            cases.c.state.in_(["new", "reopened"]),
+            cases.c.due_at.is_(None),
+            cases.c.due_at < late,
+            cases.c.trouble.is_not(None),
+        ),
     )
 
 

@@ -34,6 +34,7 @@ cases = Table(
     Column("language", String(5)),
     Column("arms", Text, nullable=False),  # JSON object: factor → arm that was drawn
     Column("hold", Text),  # why nothing is sent: do-not-contact, a person's wish
+    Column("trouble", Text),  # why a rule could not do what is due
     Column("retest_at", String(20)),  # when a re-test was last asked for
     Column("event_id", BigInteger, nullable=False),  # the last event of its exposure that it knows, 0: none
     UniqueConstraint("exposure_id", name="case_exposure"),

@@ -142,6 +142,7 @@ def upgrade() -> None:
         sa.Column("language", sa.String(5)),
         sa.Column("arms", sa.Text, nullable=False),
         sa.Column("hold", sa.Text),
+        sa.Column("trouble", sa.Text),
         sa.Column("retest_at", sa.String(20)),
         sa.Column("event_id", sa.BigInteger, nullable=False),
         sa.UniqueConstraint("exposure_id", name="case_exposure"),
