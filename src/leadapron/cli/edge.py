@@ -5,6 +5,7 @@ Everything can also stand in the section ``[edge]`` of ``leadapron.toml``; an op
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -95,4 +96,5 @@ def _show(queue: str | None) -> None:
 def _told(text: str) -> None:
     from leadapron.kernel.clock import SystemClock, iso
 
-    click.echo(f"{iso(SystemClock().now())} edge: {text}", err=True)
+    with contextlib.suppress(OSError):  # nothing ends because nobody can read it: a full disk, a pipe that was closed
+        click.echo(f"{iso(SystemClock().now())} edge: {text}", err=True)

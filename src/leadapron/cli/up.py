@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +62,9 @@ async def _run(settings: Settings, config: Path | None, data: str | None, at: in
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what strangers send stands in the trail, not here
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, over.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            loop.add_signal_handler(number, over.set)
     place = data if data is not None else settings.data
     home = guard_home(place)
     location = settings.database_url if data is None and settings.database_url else str(data_dir(place))
@@ -87,7 +88,8 @@ async def _guarding(
 
 
 def say(line: str) -> None:
-    """A line for who watches it run."""
+    """A line for who watches it run. Nothing ends because nobody can read it: a full disk, a pipe that was closed."""
     from datetime import datetime
 
-    click.echo(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}", err=True)
+    with suppress(OSError):
+        click.echo(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {line}", err=True)

@@ -177,7 +177,8 @@ async def test_it_ends_while_the_line_is_down_and_a_device_is_there(tmp_path: Pa
 
 
 def test_status_of_nothing(tmp_path: Path) -> None:
-    assert "waiting  0 data sets" in leadapron("--status", "--queue", str(tmp_path / "none")).output
+    told = leadapron("--status", "--queue", str(tmp_path / "none")).output
+    assert "waiting  0 data sets" in told and "none, which is not there yet" in told
     assert not (tmp_path / "none").exists()
     assert isinstance(leadapron("--status").exception, UsageError)
 

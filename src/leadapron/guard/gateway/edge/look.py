@@ -54,7 +54,7 @@ def describe(home: Path) -> list[str]:
     """Lines for ``--status``: how the queue stands, whether an edge has it, and why items were refused."""
     seen = look(home)
     lines = [
-        f"queue    {home}",
+        f"queue    {home}{'' if home.is_dir() else ', which is not there yet'}",
         f"edge     {'running' if seen.running else 'not running'}",
         f"waiting  {seen.waiting} {data_sets(seen.waiting)}, {seen.octets / (1 << 20):,.1f} MiB",
     ]

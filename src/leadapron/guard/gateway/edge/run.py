@@ -1,7 +1,8 @@
 """An edge from its start to its end: queue, line, sender and door, and what they say on the way.
 
-SIGTERM and SIGINT end it: nobody is let in any more, the association and the delivery under way have a few seconds
-each, what waits stays on disk for the next start. A delivery that is broken off by that is repeated then.
+SIGTERM, SIGINT and SIGHUP (its terminal is closed) end it: nobody is let in any more, the association and the delivery
+under way have a few seconds each, what waits stays on disk for the next start. A delivery that is broken off by that is
+repeated then.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from leadapron.wire.aio.dialogue import where
 QUEUE_KEY: Final = "queue.key"
 REPORT_S: Final = 60.0
 AFTER_A_BUG_S: Final = 5.0
+ENDS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GRACE_S: Final = 5.0
 """For the item under way, and for the device's association, when the edge ends."""
 
@@ -48,17 +50,19 @@ class Running(Struct, frozen=True):
 
 
 async def run_edge(settings: EdgeSettings, told: Told, *, retry_refused: bool = False) -> None:
-    """Until SIGTERM or SIGINT. Raises `UsageError` and `Failure` where it cannot start."""
+    """Until SIGTERM, SIGINT or SIGHUP; one that is ignored (nohup) stays so. Raises `UsageError` and `Failure` where it
+    cannot start."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = [number for number in ENDS if signal.getsignal(number) != signal.SIG_IGN]
+    for number in numbers:
         loop.add_signal_handler(number, stop.set)
     try:
         async with edge(settings, told, retry_refused=retry_refused):
             await stop.wait()
             told("stopping")
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in numbers:
             loop.remove_signal_handler(number)
     told(_left(settings))
 
