@@ -274,3 +274,12 @@ def test_no_mail_crashes_it(headers: list[tuple[str, bytes]], body: bytes) -> No
 @given(st.binary(max_size=2000))
 def test_no_octets_crash_it(octets: bytes) -> None:
     understood(octets, "optout@cert.example")
+
+
+def test_what_was_read_is_not_read_again(desk: Desk) -> None:
+    for number in range(20):
+        desk.box.add(mail(f"u{number}@c.example", f"hello {number}"))
+    assert desk.read().others == 20
+    (desk.place / "cur" / "broken:2,S").write_bytes(b"Content-Type: multipart/report; boundary=b\n\n--b\n" * 2000)
+    assert desk.read() in (Read(others=1), Read(unread=1))
+    assert desk.read() == Read()

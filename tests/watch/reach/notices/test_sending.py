@@ -14,11 +14,12 @@ import trustme
 
 from leadapron.kernel.clock import iso
 from leadapron.kernel.errors import UsageError
+from leadapron.watch.reach.cases.model import Owner
 from leadapron.watch.reach.notices.model import Sent
 from leadapron.watch.reach.notices.sending import send_due
 from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.reach.notices.settings import checked
-from leadapron.watch.track.tables import notices
+from leadapron.watch.track.tables import exposures, hints, notices
 from postroom import US, Bureau, PostRoom
 
 
@@ -283,3 +284,51 @@ async def test_nothing_goes_while_we_do_not_say_who_we_are(engine: sa.Engine, ro
         with pytest.raises(UsageError, match=key):
             Bureau(engine, msgspec.structs.replace(US, **{key: None})).desk.preview(1)
     assert room.messages() == []
+
+
+async def test_a_case_from_its_first_notice_to_thanks(engine: sa.Engine, room: PostRoom) -> None:
+    """What rules draft over the weeks, approved and sent: each to whom it is for, each once."""
+    bureau, settings = Bureau(engine), through(room)
+    bureau.scan(1)
+    bureau.follow()
+    case = bureau.case(1).id
+    bureau.cases.confirm(case, Owner(organisation="Clinic", mailbox="it@clinic.example", country="FR"), "ada")
+    with engine.begin() as connection:
+        connection.execute(exposures.update().values(country="DE"))
+        hint = {
+            "exposure_id": 1,
+            "kind": "abuse-mailbox",
+            "value": "abuse@net.example",
+            "source": "RDAP",
+            "state": "hint",
+        }
+        connection.execute(hints.insert().values(**hint, at="2026-11-01T00:00:00Z"))
+    for day in (0, 14, 28, 42, 56):
+        if day:
+            bureau.calendar.day = day
+            bureau.scan(1)
+        bureau.desk.approve(bureau.follow(day).drafted, "ada")
+        assert len((await go(bureau, settings)).sent) == 1, day
+    for day in (60, 61):
+        bureau.calendar.day = day
+        bureau.scan(closed=(1,))
+    bureau.desk.approve(bureau.follow(61).drafted, "ada")
+    await go(bureau, settings)
+    said = [(str(mail["To"]), str(mail["Subject"])) for mail in room.messages()]
+    assert [to for to, _ in said] == [
+        *["it@clinic.example"] * 3,
+        "abuse@net.example",
+        "certbund@bsi.bund.de",
+        "it@clinic.example",
+    ]
+    assert [subject.split(" ")[0] for _, subject in said] == [
+        "Votre",
+        "Rappel",
+        "Rappel",
+        "Offener",
+        "Offener",
+        "Merci",
+    ]
+    assert set(room.deliveries().values()) == {1}
+    assert "seit dem 1. November 2026" in room.messages()[3].get_content()
+    assert "Schreiben dazu: 4" in room.messages()[4].get_content()

@@ -33,7 +33,8 @@ def _maildir(place: Path) -> Iterator[bytes]:
     left = MOST
     for folder in _FOLDERS:
         with os.scandir(place / folder) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+            # Names begin with the time of arrival: the newest first.
+            names = sorted((entry.name for entry in entries if not entry.name.startswith(".")), reverse=True)
         for name in names[:left]:
             path = place / folder / name
             try:

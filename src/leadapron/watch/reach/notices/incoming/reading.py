@@ -20,7 +20,7 @@ from leadapron.watch.reach.cases.store import Cases
 from leadapron.watch.reach.mailbox import domain_of
 from leadapron.watch.reach.notices.alone import alone
 from leadapron.watch.reach.notices.incoming.boxes import messages
-from leadapron.watch.reach.notices.incoming.facts import Kind, Mail, understood
+from leadapron.watch.reach.notices.incoming.facts import Kind, Mail, identity, understood
 from leadapron.watch.reach.notices.model import Read
 from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.track.database import failures
@@ -62,19 +62,21 @@ class _Reader:
     def all(self, place: Path) -> Read:
         counts = dict.fromkeys([*_COUNTED.values(), "unread"], 0)
         with failures(self._engine):
+            with self._engine.connect() as connection:
+                known = set(connection.execute(sa.select(mails.c.digest)).scalars())
             for octets in messages(place):
+                digest = identity(octets)
+                if digest in known:
+                    continue
+                known.add(digest)
                 mail = understood(octets, self._settings.opt_out)
-                if mail is None:
-                    counts["unread"] += 1
-                elif (kind := self._one(mail)) is not None:
-                    counts[_COUNTED[kind]] += 1
+                kind = self._one(mail or Mail(digest, "other"))
+                if kind is not None:
+                    counts[_COUNTED[kind] if mail is not None else "unread"] += 1
         return Read(**counts)
 
     def _one(self, mail: Mail) -> Kind | None:
         """Take in one message; what it was, None where it was read before."""
-        with self._engine.connect() as connection:
-            if connection.execute(sa.select(mails.c.at).where(mails.c.digest == mail.digest)).first() is not None:
-                return None
         with self._engine.begin() as connection:
             alone(connection, READING)
             found = self._found(connection, mail)
