@@ -10,7 +10,7 @@ from bench.run import LEADAPRON, SERVER_CORES, Cost, Row, measure, pin, run
 from leadapron.lab.history import autumn
 from leadapron.lab.process import LabProcess
 
-PORTS = "104,4242,11112,2762,10104"
+PORTS = "104,4242,11112,2762"
 
 
 def suite(runs: int) -> dict[str, list[Row]]:

@@ -206,6 +206,16 @@ HOW: dict[str, dict[str, How]] = {
         "leadapron peer join CODE": Elsewhere(f"{WALK}::keys"),
         "leadapron check": Elsewhere(f"{WALK}::test_strangers_stay_outside"),
     },
+    "docs/autumn-2019.md": dict.fromkeys(
+        (
+            "leadapron lab autumn-2019 --scale 0.001 --targets targets.txt --countries lab.mmdb",
+            "leadapron scan --from targets.txt",
+            "leadapron lab autumn-2019 --wave 2 --scale 0.001 --targets later.txt",
+            "leadapron scan --from targets.txt --from later.txt",
+            "leadapron report --compare 1",
+        ),
+        Elsewhere("tests/lab/history/test_replayed.py::test_the_page_as_it_stands"),
+    ),
     "docs/guard-audit.md": {
         "leadapron audit prune --older-than 2190": Elsewhere("tests/guard/audit/test_prune.py::test_the_command"),
     },

@@ -8,6 +8,8 @@ in the bench (``python -m bench autumn``).
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,11 +21,10 @@ from leadapron.lab.history.mmdb import mmdb
 from leadapron.lab.process import LabProcess
 from leadapron.watch.track.database import open_engine
 from leadapron.watch.track.tables import events, exposures
-from scan.commanding import Done, command
+from scan.commanding import Command, Done, command
 
 SCALE = 0.001
-PORTS = "104,4242,11112,2762,10104"
-Key = tuple[str, int]
+PORTS = "104,4242,11112,2762"
 Volume = tuple[int, int]
 
 CONFIGURATION = """
@@ -54,7 +55,7 @@ def test_two_waves_are_their_own_truth(tmp_path: Path, location: str) -> None:
     assert {key: volume for key, (volume, _) in rows.items()} == truth
     assert len(truth) == 590 and len({country for _, country in rows.values()}) == 52
     countries = {spec.address: spec.note for spec in autumn.population(1, SCALE).endpoint}
-    assert all(country == countries[address] for (address, _), (_, country) in rows.items())
+    assert all(country == countries[address] for address, (_, country) in rows.items())
     assert _events(location, 1) == {"opened": set(truth)}
 
     truth = _round(tmp_path, 2)
@@ -69,29 +70,45 @@ def test_two_waves_are_their_own_truth(tmp_path: Path, location: str) -> None:
     assert 0.19 < sum(largest[:10]) / sum(largest) < 0.21 and 0.49 < by_country["US"] / sum(largest) < 0.51
     found = _events(location, 2)
     for kind in ("opened", "closed", "moved"):
-        assert found.pop(kind) == {(c.address, c.port) for c in changes if c.kind == kind}, kind
-    assert found.pop("grew") == {(c.address, c.port) for c in changes if c.kind == "grew"}
+        assert found.pop(kind) == {c.address for c in changes if c.kind == kind}, kind
+    assert found.pop("grew") == {c.address for c in changes if c.kind == "grew"}
     assert not found
-    assert _moves(location) == {
-        ((c.was, c.port), (c.address, c.port), c.sure) for c in changes if c.kind == "moved" and c.was is not None
-    }
+    assert _moves(location) == {(c.was, c.address, c.sure) for c in changes if c.kind == "moved" and c.was is not None}
 
     truth = _round(tmp_path, 1)
     assert {key: volume for key, (volume, _) in _open(location).items()} == truth
     found = _events(location, 3)
-    closed = {(c.address, c.port) for c in changes if c.kind == "closed"}
-    left = {(c.was, c.port) for c in changes if c.was is not None}
+    closed = {c.address for c in changes if c.kind == "closed"}
+    left = {c.was for c in changes if c.was is not None}
     assert found["reopened"] == closed | left
-    assert found["closed"] == {(c.address, c.port) for c in changes if c.kind in ("opened", "moved")}
+    assert found["closed"] == {c.address for c in changes if c.kind in ("opened", "moved")}
 
 
-def _round(home: Path, wave: int) -> Mapping[Key, Volume]:
+def test_the_page_as_it_stands(tmp_path: Path) -> None:
+    """The commands of docs/autumn-2019.md, one after the other."""
+    first = ("lab", "autumn-2019", "--scale", "0.001", "--targets", "targets.txt", "--countries", "lab.mmdb")
+    with Command(tmp_path / "one", *first) as lab:
+        lab.until("the first wave is up", lambda: "2,300 endpoints are up" in lab.out)
+        shutil.copy(tmp_path / "one" / "targets.txt", tmp_path)
+        assert command(tmp_path, "scan", "--from", "targets.txt").code == 0
+        lab.signal(signal.SIGINT)
+        assert lab.end().code == 0
+    second = ("lab", "autumn-2019", "--wave", "2", "--scale", "0.001", "--targets", "later.txt")
+    with Command(tmp_path / "two", *second) as lab:
+        lab.until("the second wave is up", lambda: "2,303 endpoints are up" in lab.out)
+        shutil.copy(tmp_path / "two" / "later.txt", tmp_path)
+        assert command(tmp_path, "scan", "--from", "targets.txt", "--from", "later.txt").code == 0
+    done = command(tmp_path, "report", "--compare", "1")
+    assert done.code == 0 and "120" in done.out, done.out
+
+
+def _round(home: Path, wave: int) -> Mapping[str, Volume]:
     """Scans one wave; gives its truth, after the summary was held against it."""
     with LabProcess(autumn.population(wave, SCALE)) as lab:
         done: Done = command(home, "scan", "--from", "targets.txt", "--port", PORTS, "--format", "jsonl")
         told = lab.truth()
     assert done.code == 0, done.err[-2000:]
-    truth = {(t.address, t.port): (t.studies, t.images) for t in told if t.verdicts == ("exposed",)}
+    truth = {t.address: (t.studies, t.images) for t in told if t.verdicts == ("exposed",)}
     summary = json.loads(done.out.splitlines()[-1])
     assert summary["endpoints"]["exposed"] == summary["archives"] == len(truth)
     assert summary["exposed"] == {
@@ -103,37 +120,34 @@ def _round(home: Path, wave: int) -> Mapping[Key, Volume]:
     return {key: (studies or 0, images or 0) for key, (studies, images) in truth.items()}
 
 
-def _open(location: str) -> dict[Key, tuple[Volume, str]]:
+def _open(location: str) -> dict[str, tuple[Volume, str]]:
     """What stands open, with its volume and country."""
     e = exposures.c
-    query = sa.select(e.address, e.port, e.studies, e.images, e.country).where(e.state == "open")
-    return {
-        (address, port): ((studies, images), country)
-        for address, port, studies, images, country in _all(location, query)
-    }
+    query = sa.select(e.address, e.studies, e.images, e.country).where(e.state == "open")
+    return {address: ((studies, images), country) for address, studies, images, country in _all(location, query)}
 
 
-def _events(location: str, scan: int) -> dict[str, set[Key]]:
+def _events(location: str, scan: int) -> dict[str, set[str]]:
     query = (
-        sa.select(events.c.kind, exposures.c.address, exposures.c.port)
+        sa.select(events.c.kind, exposures.c.address)
         .join(exposures, exposures.c.id == events.c.exposure_id)
         .where(events.c.scan_id == scan)
     )
-    found: dict[str, set[Key]] = {}
-    for kind, address, port in _all(location, query):
-        found.setdefault(kind, set()).add((address, port))
+    found: dict[str, set[str]] = {}
+    for kind, address in _all(location, query):
+        found.setdefault(kind, set()).add(address)
     return found
 
 
-def _moves(location: str) -> set[tuple[Key, Key, bool]]:
+def _moves(location: str) -> set[tuple[str, str, bool]]:
     old, new = exposures.alias(), exposures.alias()
     query = (
-        sa.select(old.c.address, old.c.port, new.c.address, new.c.port, events.c.sure)
+        sa.select(old.c.address, new.c.address, events.c.sure)
         .join(new, new.c.id == events.c.exposure_id)
         .join(old, old.c.id == events.c.other_id)
         .where(events.c.kind == "moved")
     )
-    return {((a, p), (b, q), sure) for a, p, b, q, sure in _all(location, query)}
+    return {(was, now, sure) for was, now, sure in _all(location, query)}
 
 
 def _all(location: str, query: sa.Select[tuple[object, ...]]) -> list[sa.Row[tuple[object, ...]]]:

@@ -145,4 +145,4 @@ GUARDED_KINDS: Final[Mapping[str, int]] = {
 CLOSED_AS: Final[Mapping[str, int]] = {"": 70, "rejects-calling": 22, "http": 8}
 """What is there afterwards; mostly nobody answers."""
 PORTS: Final[Mapping[int, int]] = {11112: 70, 104: 20, 4242: 10}
-UNPRIVILEGED: Final = 10104  # instead of 104 where only root may open that
+UNPRIVILEGED: Final = 11112  # instead of 104 where only root may open that
