@@ -123,12 +123,16 @@ def counts(connection: sa.Connection) -> dict[str, int]:
 
 
 def board(connection: sa.Connection) -> dict[str, tuple[Row, ...]]:
-    """For each state the cases that are due first."""
+    """For each state the cases that are due first, then those that never are."""
     found = {}
     for state in STATES:
         query = sa.select(*_ROW).select_from(_JOINED).where(cases.c.state == state)
-        query = query.order_by(cases.c.due_at.is_(None), cases.c.due_at, cases.c.id).limit(BOARD)
-        found[state] = tuple(_row(row) for row in connection.execute(query).mappings())
+        due = query.where(cases.c.due_at.is_not(None)).order_by(cases.c.due_at, cases.c.id).limit(BOARD)
+        rows = connection.execute(due).mappings().all()
+        if len(rows) < BOARD:
+            others = query.where(cases.c.due_at.is_(None)).order_by(cases.c.id).limit(BOARD - len(rows))
+            rows = [*rows, *connection.execute(others).mappings()]
+        found[state] = tuple(_row(row) for row in rows)
     return found
 
 

@@ -1,8 +1,8 @@
 """The first page: sums over time, what opened and closed, how long a fix takes, where, whose, and on what software.
 
-Sums over time come from ``days``, where each row is what stood open in one country of one campaign at the end of a day
-on which that campaign was folded; between two such days the last one holds. All else is summed over the exposures that
-are open now, of which there are some tens of thousands at most. Second doors to the same archive are not counted twice.
+Sums over time come from ``days``, where a day on which something was folded is whole by itself. All else is summed over
+the exposures that are open now, of which there are some tens of thousands at most, in as few passes as can be: rows are
+wide, and reading them is what costs. Second doors to the same archive are not counted twice.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def version(connection: sa.Connection) -> tuple[Any, ...]:
 
 
 def overview(connection: sa.Connection) -> Overview:
-    totals = _totals(connection)
+    countries = _shares(connection, exposures.c.country, None)
+    totals = _totals(connection, countries)
     points, weeks = _over_time(connection)
     states = connection.execute(sa.select(cases.c.state, sa.func.count()).group_by(cases.c.state)).all()
     drafts = sa.select(sa.func.count()).where(notices.c.state == "draft")
@@ -94,54 +95,42 @@ def overview(connection: sa.Connection) -> Overview:
         days=points,
         weeks=weeks,
         fix=survival.curve(_spans(connection)),
-        countries=_shares(connection, exposures.c.country, totals.studies, None),
+        countries=_parted(countries, totals.studies),
         owners=_owners(connection, totals.studies),
         archives=_archives(connection, totals.studies),
-        software=_shares(connection, exposures.c.product, totals.studies, TOP),
+        software=_parted(_shares(connection, exposures.c.product, TOP), totals.studies),
         waiting={state: count for state, count in states},
         drafts=int(connection.execute(drafts).scalar_one()),
     )
 
 
-def _totals(connection: sa.Connection) -> Totals:
+def _totals(connection: sa.Connection, countries: tuple[Share, ...]) -> Totals:
     doors = sa.select(sa.func.count()).where(exposures.c.state == "open")
-    summed = sa.select(
-        sa.func.count(),
-        sa.func.coalesce(sa.func.sum(exposures.c.studies), 0),
-        sa.func.coalesce(sa.func.sum(exposures.c.images), 0),
-        sa.func.count(exposures.c.country.distinct()),
-    ).where(_OPEN)
-    archives, studies, images, countries = connection.execute(summed).one()
-    servers = connection.execute(doors).scalar_one()
-    return Totals(int(servers), int(archives), int(studies), int(images), int(countries))
+    return Totals(
+        servers=int(connection.execute(doors).scalar_one()),
+        archives=sum(one.servers for one in countries),
+        studies=sum(one.studies for one in countries),
+        images=sum(one.images for one in countries),
+        countries=sum(bool(one.name) for one in countries),
+    )
 
 
 def _over_time(connection: sa.Connection) -> tuple[tuple[Day, ...], tuple[Week, ...]]:
-    """One pass over ``days``: the last row of each country and campaign holds until its next."""
-    columns = (days.c.day, days.c.country, days.c.campaign, days.c.open, days.c.studies, days.c.images)
-    query = sa.select(*columns, days.c.opened + days.c.reopened, days.c.closed).order_by(days.c.day)
-    held: dict[tuple[str, str], tuple[int, int, int]] = {}
-    servers = studies = images = 0
-    points: list[Day] = []
-    weeks: dict[str, list[int]] = {}
+    sums = (days.c.open, days.c.studies, days.c.images, days.c.opened + days.c.reopened, days.c.closed)
+    query = sa.select(days.c.day, days.c.campaign, *(sa.func.sum(one) for one in sums))
+    query = query.group_by(days.c.day, days.c.campaign).order_by(days.c.day)
+    totals: dict[str, list[int]] = {}
+    happened: dict[str, list[int]] = {}
     began: dict[str, str] = {}
-    last = ""
-    for day, country, campaign, count, exams, pictures, opened, closed in connection.execute(query):
-        if day != last and last:
-            points.append(Day(last, servers, studies, images))
-        last = day
+    for day, campaign, servers, studies, images, opened, closed in connection.execute(query):
         first = began.setdefault(campaign, day) == day
-        before = held.get((country, campaign), (0, 0, 0))
-        held[country, campaign] = (count, exams, pictures)
-        servers += count - before[0]
-        studies += exams - before[1]
-        images += pictures - before[2]
-        week = weeks.setdefault(day, [0, 0])
-        week[0] += 0 if first else opened
-        week[1] += closed
-    if last:
-        points.append(Day(last, servers, studies, images))
-    return tuple(points), _weeks(weeks)
+        for kept, more in (
+            (totals.setdefault(day, [0, 0, 0]), (servers, studies, images)),
+            (happened.setdefault(day, [0, 0]), (0 if first else opened, closed)),
+        ):
+            for place, value in enumerate(more):
+                kept[place] += int(value)
+    return tuple(Day(day, *kept) for day, kept in totals.items()), _weeks(happened)
 
 
 def _weeks(by_day: dict[str, list[int]]) -> tuple[Week, ...]:
@@ -169,16 +158,23 @@ def _spans(connection: sa.Connection) -> Iterable[tuple[int, bool, int]]:
         yield (date.fromisoformat(last) - date.fromisoformat(first)).days, state == "closed", count
 
 
-def _shares(
-    connection: sa.Connection, column: sa.ColumnElement[Any], studies: int, most: int | None
-) -> tuple[Share, ...]:
-    """Open exposures by a column, the most studies first; '' where it is not known."""
+def _shares(connection: sa.Connection, column: sa.ColumnElement[Any], most: int | None) -> tuple[Share, ...]:
+    """Open exposures by a column, the most studies first, or the ``most`` with the most servers; '' where it is not
+    known."""
     name = sa.func.coalesce(column, "")
     summed = sa.func.coalesce(sa.func.sum(exposures.c.studies), 0)
     query = sa.select(name, sa.func.count(), summed, sa.func.coalesce(sa.func.sum(exposures.c.images), 0))
-    query = query.where(_OPEN).group_by(name).order_by(summed.desc(), sa.func.count().desc(), name)
-    rows = connection.execute(query if most is None else query.limit(most)).all()
-    return tuple(_share(one, servers, exams, pictures, studies) for one, servers, exams, pictures in rows)
+    query = query.where(_OPEN).group_by(name)
+    if most is None:
+        query = query.order_by(summed.desc(), sa.func.count().desc(), name)
+    else:
+        query = query.order_by(sa.func.count().desc(), summed.desc(), name).limit(most)
+    rows = connection.execute(query).all()
+    return tuple(_share(one, servers, exams, pictures, 0) for one, servers, exams, pictures in rows)
+
+
+def _parted(shares: tuple[Share, ...], of: int) -> tuple[Share, ...]:
+    return tuple(msgspec.structs.replace(one, part=one.studies / of if of else 0.0) for one in shares)
 
 
 def _share(name: str, servers: int, exams: int, images: int, of: int, owner: bool = False) -> Share:
@@ -192,33 +188,28 @@ class _Owner(Struct, frozen=True):
 _owner = msgspec.json.Decoder(_Owner)
 
 
+def _organisation(text: str) -> str | None:
+    try:
+        return _owner.decode(text).organisation
+    except msgspec.DecodeError:
+        return None
+
+
 def _owners(connection: sa.Connection, studies: int) -> tuple[Share, ...]:
     """Organisations that a person confirmed; else the network's operator, which is who could be asked."""
-    told: dict[int, str] = {}
-    for exposure, text in connection.execute(sa.select(cases.c.exposure_id, cases.c.owner).where(cases.c.owner != "")):
-        try:
-            organisation = _owner.decode(text).organisation
-        except msgspec.DecodeError:
-            continue
-        if organisation:
-            told[exposure] = organisation
-    by_operator = sa.func.coalesce(exposures.c.operator, "")
-    sums = (sa.func.count(), sa.func.coalesce(sa.func.sum(exposures.c.studies), 0))
-    images = sa.func.coalesce(sa.func.sum(exposures.c.images), 0)
-    query = sa.select(by_operator, *sums, images).where(_OPEN).group_by(by_operator)
-    found = {name: [int(n), int(s), int(i)] for name, n, s, i in connection.execute(query)}
-    if told:
-        single = sa.select(exposures.c.id, by_operator, exposures.c.studies, exposures.c.images).where(_OPEN)
-        for number, operator, exams, pictures in connection.execute(single):
-            if (owner := told.get(number)) is not None and owner != operator:
-                for name, sign in ((operator, -1), (owner, 1)):
-                    kept = found.setdefault(name, [0, 0, 0])
-                    kept[0] += sign
-                    kept[1] += sign * (exams or 0)
-                    kept[2] += sign * (pictures or 0)
-    named = sorted(((n, *kept) for n, kept in found.items() if n and kept[0]), key=lambda row: (-row[2], row[0]))
+    confirmed = sa.select(cases.c.exposure_id, cases.c.owner).where(cases.c.owner.is_not(None))
+    told = {number: _organisation(text) for number, text in connection.execute(confirmed)}
+    found: dict[str, list[int]] = {}
     owners = set(told.values())
-    return tuple(_share(name, n, s, i, studies, name in owners) for name, n, s, i in named[:TOP])
+    single = sa.select(exposures.c.id, exposures.c.operator, exposures.c.studies, exposures.c.images).where(_OPEN)
+    for number, operator, exams, pictures in connection.execute(single):
+        kept = found.setdefault(told.get(number) or operator or "", [0, 0, 0])
+        kept[0] += 1
+        kept[1] += exams or 0
+        kept[2] += pictures or 0
+    named = [_share(one, kept[0], kept[1], kept[2], studies, one in owners) for one, kept in found.items() if one]
+    named.sort(key=lambda share: (-share.studies, -share.servers, share.name))
+    return tuple(named[:TOP])
 
 
 def _archives(connection: sa.Connection, studies: int) -> tuple[Share, ...]:
