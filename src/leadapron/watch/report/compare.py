@@ -140,8 +140,8 @@ def _changes(changes: Sequence[Change], width: int) -> RenderableType:
         [
             Column(header="what", cells=[Text(one.what, style=_STYLES[one.what]) for one in shown]),
             Column(header="endpoint", cells=[Text(text.endpoint(one.address, one.port)) for one in shown]),
-            Column(header="before", cells=[_count(one.studies_before) for one in shown], justify="right"),
-            Column(header="studies", cells=[_count(one.studies) for one in shown], justify="right"),
+            Column(header="studies before", cells=[_count(one.studies_before) for one in shown], justify="right"),
+            Column(header="now", cells=[_count(one.studies) for one in shown], justify="right"),
             Column(header="software", cells=[Text(text.clean(one.product or "")) for one in shown], optional=True),
             Column(header="from", cells=[Text(_origin(one)) for one in shown], optional=True),
         ],

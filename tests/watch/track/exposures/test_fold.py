@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from leadapron.kernel.errors import UsageError
+from leadapron.kernel.errors import Failure, UsageError
 from leadapron.watch.measure.model import CountFailed
 from leadapron.watch.track.database import open_engine
 from leadapron.watch.track.exposures.fold import Folded, fold, fold_all, unfolded
@@ -165,6 +165,18 @@ def test_scans_that_were_left_are_folded_before_the_next(location: str) -> None:
     assert folded is not None and kinds(folded) == [("grew", 1)]
     assert unfolded(engine) == []
     engine.dispose()
+
+
+def test_a_damaged_scan_is_said_and_does_not_hold_up_the_next(location: str, engine: sa.Engine) -> None:
+    damaged = save(engine, 0, [archive(1, exact(500))])
+    with engine.begin() as connection:
+        connection.execute(metadata.tables["sightings"].update().values(record='{"type":"endp'))
+    with pytest.raises(Failure, match=f"row of scan {damaged}"):
+        fold(engine, damaged)
+    following = save(engine, 1, [archive(2, exact(600))])
+    folded = fold_all(location, following, clock=Day(1))
+    assert folded is not None and kinds(folded) == [("opened", 1)]
+    assert unfolded(engine) == [damaged], "it waits to be restored"
 
 
 def test_a_scan_that_does_not_exist(engine: sa.Engine) -> None:

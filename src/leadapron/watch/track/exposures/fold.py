@@ -10,6 +10,7 @@ another: SQLite has one writer anyway, PostgreSQL is asked for a lock of that na
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from leadapron.kernel.clock import Clock, SystemClock, iso
-from leadapron.kernel.errors import UsageError
+from leadapron.kernel.errors import Failure, UsageError
 from leadapron.watch.track.database import failures, name, open_engine
 from leadapron.watch.track.exposures import bulk, days, doors
 from leadapron.watch.track.exposures.episode import CLOSED_AFTER, Episode, change, step
@@ -52,7 +53,13 @@ def fold(engine: sa.Engine, scan_id: int, *, closed_after: int = CLOSED_AFTER, c
         marked = connection.execute(scans.update().where(scans.c.id == scan_id).values(folded_at=at))
         if not marked.rowcount:
             raise UsageError(f"there is no scan {scan_id} in {name(engine)}; `leadapron report --list` shows them")
-        return _Fold(connection, scan_id, closed_after).run(at)
+        try:
+            return _Fold(connection, scan_id, closed_after).run(at)
+        except msgspec.DecodeError as error:
+            raise Failure(
+                f"{name(engine)} holds a row of scan {scan_id} that cannot be read: it was damaged, or changed by "
+                "hand. Restore it from a backup, or scan again"
+            ) from error
 
 
 def fold_all(
@@ -64,7 +71,8 @@ def fold_all(
         folded = None
         for number in unfolded(engine):
             if number != scan_id:
-                folded = fold(engine, number, closed_after=closed_after, clock=clock)
+                with contextlib.suppress(Failure):  # a damaged old scan must not keep new ones from being folded
+                    folded = fold(engine, number, closed_after=closed_after, clock=clock)
         return folded if scan_id is None else fold(engine, scan_id, closed_after=closed_after, clock=clock)
     finally:
         engine.dispose()
