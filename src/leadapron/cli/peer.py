@@ -287,9 +287,14 @@ def explain(
     from leadapron.cli.peer_guard import config_file, when
     from leadapron.guard.policy.decide import load_policy
     from leadapron.guard.policy.explain import explain as explained
+    from leadapron.guard.policy.networks import try_address
     from leadapron.guard.policy.permission import permission
+    from leadapron.guard.policy.words import shown
+    from leadapron.kernel.errors import UsageError
 
     asked = permission(operation)
+    if address is not None and try_address(address) is None:
+        raise UsageError(f"--address: {shown(address)} is no address; write one as in 10.1.2.3")
     found = explained(
         load_policy(config_file(config)),
         name,

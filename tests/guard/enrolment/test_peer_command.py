@@ -290,6 +290,15 @@ def test_explain_says_what_and_why(practice: Practice) -> None:
     practice.run("explain", "MR1", "find", "--at", "soon", fails="a time looks like")
 
 
+def test_explain_takes_no_address_that_is_none(practice: Practice) -> None:
+    assert "may store" in practice.run("explain", "MR1", "store", "--address", "10.0.0.3")
+    practice.run("explain", "MR1", "store", "--address", "10.0.0.300", fails="'10.0.0.300' is no address")
+
+
+def test_renewing_what_is_not_there(practice: Practice) -> None:
+    practice.run("renew", "nowhere", fails="nowhere/peer.pem is not there: 'leadapron peer join' gets it")
+
+
 def test_who_is_not_there_cannot_be_revoked(practice: Practice) -> None:
     practice.run("revoke", "CT1", fails="nothing that holds is called 'CT1'")
     practice.run("issue", "CT1", "--ae", "CT1", "--out", "ct1")

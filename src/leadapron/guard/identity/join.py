@@ -112,6 +112,8 @@ async def renew(directory: Path, *, guard: str | None = None, seconds: float = W
 def held(directory: Path) -> Joined:
     """What certificate is there, and until when. Raises `Failure`."""
     certificate, _ = paths(directory, PEER)
+    if not certificate.exists():
+        raise Failure(f"{certificate} is not there: 'leadapron peer join' gets it; or name the directory that has it")
     try:
         leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
