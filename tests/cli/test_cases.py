@@ -168,6 +168,21 @@ def test_a_round_that_could_not_do_its_part_says_so(data: Path, monkeypatch: pyt
     assert failed.stderr.startswith("case 1: [notices] lacks organisation")
 
 
+def test_what_strangers_wrote_moves_no_cursor(data: Path) -> None:
+    run(data, "follow")
+    engine = open_engine(data)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE exposures SET product = ?", ("=x\u202e\x9b2J\x1b[2J\n",))
+    engine.dispose()
+    for words in (["--all"], ["show", "1"]):
+        for format_ in ("table", "json"):
+            said = run(data, *words, "--format", format_).stdout
+            assert all(line.isprintable() for line in said.splitlines())
+    assert json.loads(run(data, "show", "1", "--format", "json").stdout)["case"]["product"].startswith("=x\u202e")
+    said = run(data, "--all", "--format", "csv").stdout
+    assert "'=x" in said and all(line.isprintable() for line in said.splitlines())
+
+
 def test_servers_that_were_not_seen_lately_are_named(data: Path) -> None:
     run(data, "follow")
     engine = open_engine(data)

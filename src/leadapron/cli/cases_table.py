@@ -46,6 +46,15 @@ class Listed(msgspec.Struct, frozen=True):
     next: str
 
 
+class Whole(msgspec.Struct, frozen=True):
+    """A case for programs."""
+
+    case: Case
+    next: str
+    steps: tuple[Step, ...]
+    notices: tuple[dict[str, int | str], ...]
+
+
 def listing(cases: Sequence[Case], advice: Mapping[int, str], format_: str) -> Iterator[str]:
     """The list in that format, line by line. ``advice``: by the number of the case."""
     rows = [_listed(case, advice[case.id]) for case in cases]
@@ -85,15 +94,9 @@ def whole(
 ) -> Iterator[str]:
     """All of one case."""
     if format_ == "json":
-        document = {
-            "case": case,
-            "next": advice,
-            "steps": steps,
-            "notices": [
-                dict(zip(("id", "purpose", "channel", "level", "state"), notice, strict=True)) for notice in notices
-            ],
-        }
-        yield msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+        names = ("id", "purpose", "channel", "level", "state")
+        document = Whole(case, advice, tuple(steps), tuple(dict(zip(names, one, strict=True)) for one in notices))
+        yield msgspec.json.format(line(document), indent=2) + "\n"
         return
     place = f", {case.country}" if case.country else ""
     yield f"Case {case.id}: {case.state}. {case.endpoint}{place}, {clean(case.product or 'unknown product')}, "

@@ -134,7 +134,7 @@ def holds(desk: Desk, before: list[Step]) -> list[Step]:
     return history
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.sampled_from([*RUNS, *((one,) for one in SINGLE)]), min_size=1, max_size=7))
 def test_in_any_order(engine: sa.Engine, inputs: list[tuple[str, ...]]) -> None:
     empty(engine)
