@@ -21,10 +21,8 @@ def show(
     from leadapron.watch.report import compare as shown
     from leadapron.watch.track.database import open_engine
     from leadapron.watch.track.exposures.compare import compare
-    from leadapron.watch.track.exposures.fold import fold_all
 
     place = location(data, load(Settings))
-    fold_all(place)  # scans of an earlier version have no events yet
     engine = open_engine(place)
     try:
         changes, both = compare(engine, *_scans(engine, older, newer, campaign))

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
 
 
 def location(data: str | None, settings: Settings) -> str | Path:
-    """The database's URL or the data directory: ``--data`` wins over the configuration. Raises ``UsageError`` for a
-    directory without a database."""
+    """The database's URL or the data directory: ``--data`` wins over the configuration. What scans have found and is
+    not folded yet is folded. Raises ``UsageError`` for a directory without a database."""
+    from leadapron.watch.campaign.settings import load_watch
+    from leadapron.watch.track.exposures.fold import fold_all
+
+    place = _place(data, settings)
+    fold_all(place, closed_after=load_watch().closed_after)
+    return place
+
+
+def _place(data: str | None, settings: Settings) -> str | Path:
     from leadapron.kernel.paths import DATABASE, default_data_dir
 
     if data is None and settings.database_url is not None:

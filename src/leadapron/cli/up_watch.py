@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ async def watching(
     from leadapron.watch.reach.notices.settings import load_notices
     from leadapron.watch.reach.notices.store import Notices
     from leadapron.watch.track.database import open_engine
+    from leadapron.watch.track.exposures.fold import fold_all
     from leadapron.watch.track.owner.hints import Hints
     from leadapron.watch.track.owner.settings import load_lookups
 
@@ -45,6 +47,7 @@ async def watching(
     async with AsyncExitStack() as stack:
         engine = await asyncio.to_thread(open_engine, location)
         stack.callback(engine.dispose)
+        await asyncio.to_thread(partial(fold_all, location, closed_after=watch.closed_after))
         upkeep = Upkeep(engine, watch, location, rules=rules, notices=notices, lookups=lookups, say=say)
         rounds = upkeep.rounds
         await stack.enter_async_context(upkeep)

@@ -44,6 +44,8 @@ DICOM_PORTS: Final = (104, 11112, 4242, 2761, 2762)
 WEB_PORTS: Final = (80, 443, 8042, 8043, 8080, 8443)
 DEFAULT_PORTS: Final = DICOM_PORTS + WEB_PORTS
 
+FOLDED_AT_ONCE: Final = 2_000
+
 Listener = Callable[[Measurement, EndpointRecord], None]
 
 
@@ -168,7 +170,7 @@ async def make_plan(request: ScanRequest, location: str) -> Plan:
         stored.number if stored else None,
         stored.recorded if stored else frozenset(),
         stored.totals if stored else None,
-        _known(location),
+        _known(location, request.closed_after),
     )
 
 
@@ -241,21 +243,27 @@ async def run(prepared: Prepared) -> Summary:
 
 
 def _fold(prepared: Prepared) -> None:
-    """Of a scan that nobody keeps nothing is followed up."""
-    if prepared.request.location is None:
+    """What the scan changed. Of one that nobody keeps nothing is followed up; one that found very many open servers is
+    folded by whoever asks for exposures next, for that takes a while (40 µs each) and a census need not wait for it."""
+    request, verdicts = prepared.request, prepared.scanner.totals.verdicts
+    if request.location is None:
+        return
+    if request.campaign is None and verdicts["exposed"] + verdicts["open"] > FOLDED_AT_ONCE:
         return
     from leadapron.watch.track.exposures.fold import fold_all
 
     prepared.folded = fold_all(prepared.location, prepared.writer.scan_id, closed_after=prepared.request.closed_after)
 
 
-def _known(location: str) -> frozenset[tuple[str, int]]:
+def _known(location: str, closed_after: int) -> frozenset[tuple[str, int]]:
     """The endpoints that are open as far as is known. A place that holds nothing yet is not opened: that takes longer
     than to begin."""
     if "://" not in location and not (Path(location) / DATABASE).exists():
         return frozenset()
+    from leadapron.watch.track.exposures.fold import fold_all
     from leadapron.watch.track.exposures.store import open_endpoints
 
+    fold_all(location, closed_after=closed_after)  # what an earlier scan left
     return open_endpoints(location)
 
 
