@@ -136,17 +136,18 @@ def _changes(changes: Sequence[Change], width: int) -> RenderableType:
     shown: list[Change] = []
     for kind in KINDS:
         shown += [one for one in changes if one.what == kind][:SHOWN]
-    return lay_out(
-        [
-            Column(header="what", cells=[Text(one.what, style=_STYLES[one.what]) for one in shown]),
-            Column(header="endpoint", cells=[Text(text.endpoint(one.address, one.port)) for one in shown]),
-            Column(header="studies before", cells=[_count(one.studies_before) for one in shown], justify="right"),
-            Column(header="now", cells=[_count(one.studies) for one in shown], justify="right"),
-            Column(header="software", cells=[Text(text.clean(one.product or "")) for one in shown], optional=True),
-            Column(header="from", cells=[Text(_origin(one)) for one in shown], optional=True),
-        ],
-        width,
+    columns = [
+        Column(header="what", cells=[Text(one.what, style=_STYLES[one.what]) for one in shown]),
+        Column(header="endpoint", cells=[Text(text.endpoint(one.address, one.port)) for one in shown]),
+        Column(header="studies before", cells=[_count(one.studies_before) for one in shown], justify="right"),
+        Column(header="now", cells=[_count(one.studies) for one in shown], justify="right"),
+    ]
+    if any(one.moved_from for one in shown):
+        columns.append(Column(header="from", cells=[Text(_origin(one)) for one in shown], least=12))
+    columns.append(
+        Column(header="software", cells=[Text(text.clean(one.product or "")) for one in shown], optional=True)
     )
+    return lay_out(columns, width)
 
 
 def _count(value: int | None) -> Text:
