@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from leadapron.lab import ArchiveSpec, EndpointSpec, LabProcess, Population
 from leadapron.watch.scan import run as scanning
 from leadapron.watch.track.database import open_engine
