@@ -103,14 +103,20 @@ class Reading:
         matching = sa.and_(sa.true(), *wheres)
         beside = bool(text) or country is not None or order.removeprefix("-") in _BESIDE
         source = cases.join(exposures, cases.c.exposure_id == exposures.c.id) if beside else cases
-        # Numbers first, rows for one page only: what is sorted and counted stays narrow, and is looked through once.
+        limit, offset = max(1, min(limit, MOST)), max(0, offset)
+        # Numbers first, rows for one page only: what is sorted stays narrow.
         query = sa.select(cases.c.id).select_from(source).where(matching).order_by(*_order(order))
         with self._within(None) as connection:
-            ids = connection.execute(query).scalars().all()
-            page = ids[max(0, offset) :][: max(1, min(limit, MOST))]
+            if text:  # to search costs more than to hand over what was found: once, and not once more to count
+                ids = connection.execute(query).scalars().all()
+                page, total = ids[offset : offset + limit], len(ids)
+            else:
+                page = connection.execute(query.limit(limit).offset(offset)).scalars().all()
+                count = sa.select(sa.func.count()).select_from(source if country is not None else cases)
+                total = connection.execute(count.where(matching)).scalar_one()
             rows = connection.execute(SELECT.where(cases.c.id.in_(page))).mappings().all()
         found = {row["id"]: self._case(row) for row in rows}
-        return [found[id] for id in page], len(ids)
+        return [found[id] for id in page], total
 
     def counts(self) -> dict[State, int]:
         """How many cases are in each state."""
