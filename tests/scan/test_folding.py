@@ -56,3 +56,16 @@ def test_the_next_scan_knows_what_stood_open(tmp_path: Path) -> None:
         gone = connection.execute(sa.select(absences.c.error)).scalars().all()
     assert gone == ["ECONNREFUSED"] * 3 and unfolded(engine) == []
     engine.dispose()
+
+
+def test_a_scan_begins_without_the_database_library(tmp_path: Path) -> None:
+    """The quick way says what the long way says, and does not import SQLAlchemy, which takes longer than to begin."""
+    _scan(tmp_path)
+    assert command(tmp_path, "feed", "--format", "jsonl", "--data", "data").code == 0
+    script = (
+        "import sys; from leadapron.watch.track.known import open_endpoints as quick; found = quick('data', 2); "
+        "assert 'sqlalchemy' not in sys.modules; from leadapron.watch.track.exposures.store import open_endpoints; "
+        "assert found == open_endpoints('data') and len(found) == 3"
+    )
+    done = command(tmp_path, program=("-c", script))
+    assert done.code == 0, done.err

@@ -11,14 +11,12 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
-from leadapron.kernel.paths import DATABASE
 from leadapron.watch.find.gather import gather
 from leadapron.watch.find.pace import Pace
 from leadapron.watch.find.plan import Checkpoint, ScanTargets
@@ -32,6 +30,7 @@ from leadapron.watch.scan.scanner import MAX_IN_FLIGHT, Scanner, Sink
 from leadapron.watch.scan.totals import Totals
 from leadapron.watch.scope import Scope, ScopeGuard
 from leadapron.watch.track.exposures.episode import CLOSED_AFTER
+from leadapron.watch.track.known import open_endpoints
 from leadapron.watch.track.rows import ScanStart
 from leadapron.watch.track.writer import Writer
 
@@ -170,7 +169,7 @@ async def make_plan(request: ScanRequest, location: str) -> Plan:
         stored.number if stored else None,
         stored.recorded if stored else frozenset(),
         stored.totals if stored else None,
-        _known(location, request.closed_after),
+        open_endpoints(location, request.closed_after),
     )
 
 
@@ -253,18 +252,6 @@ def _fold(prepared: Prepared) -> None:
     from leadapron.watch.track.exposures.fold import fold_all
 
     prepared.folded = fold_all(prepared.location, prepared.writer.scan_id, closed_after=prepared.request.closed_after)
-
-
-def _known(location: str, closed_after: int) -> frozenset[tuple[str, int]]:
-    """The endpoints that are open as far as is known. A place that holds nothing yet is not opened: that takes longer
-    than to begin."""
-    if "://" not in location and not (Path(location) / DATABASE).exists():
-        return frozenset()
-    from leadapron.watch.track.exposures.fold import fold_all
-    from leadapron.watch.track.exposures.store import open_endpoints
-
-    fold_all(location, closed_after=closed_after)  # what an earlier scan left
-    return open_endpoints(location)
 
 
 class _Stored(Struct):
