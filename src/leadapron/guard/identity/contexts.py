@@ -84,8 +84,9 @@ def reload(context: ssl.SSLContext, directory: Path, stem: str = SERVER) -> None
     try:
         context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
+        mend = "remove both, and the guard makes new ones" if stem == SERVER else "renew them"
         raise Failure(
-            f"{certificate} and {key} cannot be used ({_kind(error)}): renew them or restore both from one backup"
+            f"{certificate} and {key} cannot be used ({_kind(error)}): restore both from one backup, or {mend}"
         ) from None
 
 

@@ -74,7 +74,9 @@ def leaf(path: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (OSError, ValueError) as error:
-        raise Failure(f"{path} cannot be read as a certificate ({type(error).__name__})") from None
+        raise Failure(
+            f"{path} cannot be read as a certificate ({type(error).__name__}): remove it, and the guard makes a new one"
+        ) from None
 
 
 def _names(certificate: x509.Certificate) -> set[str]:
