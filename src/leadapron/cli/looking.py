@@ -142,18 +142,18 @@ async def look(settings: Guard, scope: str | None, timeout: float = 5.0) -> list
     records: dict[tuple[str, int], EndpointRecord] = {}
     wanted = places(settings)
     for place in wanted:
-        for address in _resolve(place.at.host) or (place.at.host,):
+        addresses = _resolve(place.at.host)
+        if not addresses:
+            detail = f"there is no address for the name {place.at.host}"
+            seen[place] = Seen(place, "not reached", "-", detail, _silent_advice(place))
+        for address in addresses:
             if (address, place.at.port) not in records:
                 try:
                     await _scan(HostPort(address, place.at.port), scope, timeout, records)
                 except ScopeError:
                     seen[place] = Seen(place, "not looked at", "-", "outside of the scope", _scope_advice(scope))
         if place not in seen:
-            found = [
-                records[address, place.at.port]
-                for address in _resolve(place.at.host)
-                if (address, place.at.port) in records
-            ]
+            found = [records[address, place.at.port] for address in addresses if (address, place.at.port) in records]
             seen[place] = judge(place, found)
             if place.role == "archive's web" and seen[place].state == "closed to strangers":
                 seen[place] = await _ask_web(place, settings, timeout)
