@@ -219,6 +219,16 @@ HOW: dict[str, dict[str, How]] = {
     "docs/guard-audit.md": {
         "leadapron audit prune --older-than 2190": Elsewhere("tests/guard/audit/test_prune.py::test_the_command"),
     },
+    "docs/cases.md": dict.fromkeys(
+        (
+            "leadapron cases",
+            "leadapron cases --all --state notified",
+            "leadapron cases show 4",
+            'leadapron cases confirm 4 --organisation "Example Clinic" --mailbox it@clinic.example --country DE',
+            "leadapron cases follow",
+        ),
+        Elsewhere("tests/cli/test_cases.py::test_from_an_empty_list_to_a_draft"),
+    ),
     "docs/owners.md": dict.fromkeys(
         (
             "leadapron owner look-up 192.0.2.7:104",
