@@ -26,7 +26,6 @@ from leadapron.watch.reach.notices.model import Notice
 from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.reach.notices.store import Notices
 from peers.process import HOST, Peer, free_port, launch, wait_until
-from sightings import address
 
 US = Settings(
     organisation="Example CERT",
@@ -38,6 +37,24 @@ US = Settings(
     postal="Example Street 1\n12345 Town",
     tls="none",
     timeout_s=20.0,
+)
+
+NOTICE = Notice(
+    id=1,
+    case_id=12,
+    purpose="first",
+    channel="letter",
+    level=0,
+    language="en",
+    arms={},
+    recipient="Klinik am See\nSeestraße 1\n12345 Musterstadt",
+    domain="",
+    sender="open-images@cert.example",
+    subject="Your server",
+    body="Dear Sir,\n\n# One\n\n- a\n- b\n\n1. c\n\n    code here\n\nend\n",
+    state="approved",
+    created_at="",
+    created_by="",
 )
 
 
@@ -115,7 +132,7 @@ class Bureau(Desk):
         return [kind for kind in self.told(notice.case_id) if kind != "note"]
 
 
-__all__ = ["US", "Bureau", "PostRoom", "address"]
+__all__ = ["NOTICE", "US", "Bureau", "PostRoom"]
 
 
 class _Handler:

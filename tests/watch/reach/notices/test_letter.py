@@ -11,26 +11,8 @@ import pytest
 from casework import Calendar
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.notices.letter import pages
-from leadapron.watch.reach.notices.model import LANGUAGES, Notice
-from postroom import US
-
-NOTICE = Notice(
-    id=1,
-    case_id=12,
-    purpose="first",
-    channel="letter",
-    level=0,
-    language="en",
-    arms={},
-    recipient="Klinik am See\nSeestraße 1\n12345 Musterstadt",
-    domain="",
-    sender="open-images@cert.example",
-    subject="Your server",
-    body="Dear Sir,\n\n# One\n\n- a\n- b\n\n1. c\n\n    code here\n\nend\n",
-    state="approved",
-    created_at="",
-    created_by="",
-)
+from leadapron.watch.reach.notices.model import LANGUAGES
+from postroom import NOTICE, US
 
 
 def size(pdf: bytes) -> tuple[float, float]:

@@ -12,8 +12,6 @@ import contextlib
 import platform
 import re
 import ssl
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -76,13 +74,13 @@ class PostOffice:
             self.hang_up()
             raise Interrupted from None
 
-    async def message(self, message: EmailMessage) -> str:
+    async def message(self, message: bytes) -> str:
         """DATA: gives the code with which it was accepted. Raises `Refused` or `Lost`."""
         import aiosmtplib
 
         assert self._client is not None
         try:
-            response = await self._client.data(message.as_bytes(policy=SMTP_POLICY))
+            response = await self._client.data(message)
         except aiosmtplib.SMTPResponseException as error:
             self.hang_up()
             raise Refused(error.code, str(error.message)) from None
