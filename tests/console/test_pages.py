@@ -228,6 +228,26 @@ async def test_what_is_unsure_is_decided_by_a_person(tmp_path: Path, engine: sa.
         assert value(engine, notices.c.state, notices.c.id == number) == "sent"
 
 
+async def test_a_letter_is_printed_and_posted_by_a_person(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    clock = Held()
+    async with (
+        console(tmp_path, engine, parts(engine, clock), clock) as served,
+        served.client(await served.session()) as anna,
+    ):
+        number = first(engine, notices.c.id, notices.c.channel == "letter")
+        with engine.begin() as connection:
+            connection.execute(notices.update().where(notices.c.id == number).values(state="approved"))
+        assert f"/notices/{number}/letter.pdf" in (await anna.get(f"/notices/{number}")).text
+        letter = await anna.get(f"/notices/{number}/letter.pdf")
+        assert letter.status_code == 200 and letter.content.startswith(b"%PDF")
+        assert "attachment" in letter.headers["content-disposition"]
+        mail = first(engine, notices.c.id, notices.c.channel == "email")
+        assert (await anna.get(f"/notices/{mail}/letter.pdf")).status_code == 409
+        assert (await anna.post(f"/notices/{number}/resolve", data={"sent": "yes"})).status_code == 303
+        assert value(engine, notices.c.state, notices.c.id == number) == "sent"
+
+
 async def test_nobody_passes_for_a_rule(tmp_path: Path, engine: sa.Engine) -> None:
     fill(engine, SMALL)
     clock = Held()

@@ -47,6 +47,7 @@ class NoticePages:
             Route("/notices/approve", needs(SEND, self.approve_many), methods=["POST"]),
             Route("/notices/send", needs(SEND, self.send), methods=["POST"]),
             Route("/notices/{id:int}", needs(VIEW, self.one)),
+            Route("/notices/{id:int}/letter.pdf", needs(VIEW, self.letter)),
             Route("/notices/{id:int}/edit", needs(WORK, self.edit), methods=["POST"]),
             Route("/notices/{id:int}/approve", needs(SEND, self.approve), methods=["POST"]),
             Route("/notices/{id:int}/drop", needs(WORK, self.drop), methods=["POST"]),
@@ -105,6 +106,15 @@ class NoticePages:
             can_act=self._desk.parts.notices is not None,
             problem=problem,
         )
+
+    async def letter(self, request: Request) -> Response:
+        notices, number = self._notices(), number_of(request)
+        try:
+            (made,) = await asyncio.to_thread(notices.letter, number)
+        except LeadApronError as error:
+            return await self._one(request, told(error))
+        headers = {"content-disposition": f'attachment; filename="letter-{number}.pdf"'}
+        return Response(made, media_type="application/pdf", headers=headers)
 
     def _notices(self) -> Notices:
         if self._desk.parts.notices is None:
