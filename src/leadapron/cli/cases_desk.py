@@ -8,8 +8,7 @@ from types import TracebackType
 import msgspec
 import sqlalchemy as sa
 
-from leadapron.cli.owner import _exposure as exposure_of
-from leadapron.cli.place import location
+from leadapron.cli.place import exposure_of, location
 from leadapron.kernel.config import Settings, load
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.cases.advice import advice

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from leadapron.cli.place import exposure_of
+
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
@@ -52,7 +54,7 @@ def show(exposure: str, format_: str, data: str | None) -> None:
     from leadapron.watch.track.owner.hints import Hints
 
     with _opened(data) as engine:
-        one = _exposure(engine, exposure)
+        one = exposure_of(engine, exposure)
         hints = Hints(engine).of(one.id)
     _print(_document([(one, hints)]) if format_ == "json" else _table(one, hints))
 
@@ -80,7 +82,7 @@ def look_up(exposures: tuple[str, ...], all_: bool, format_: str, data: str | No
 
     settings = load_lookups()
     with _opened(data) as engine:
-        chosen = _open(engine) if all_ else [_exposure(engine, one) for one in exposures]
+        chosen = _open(engine) if all_ else [exposure_of(engine, one) for one in exposures]
         gathered = run(gather(engine, [one.id for one in chosen], settings, progress=_progress))
         ids = {one.id: one for one in _some(engine, [one.id for one in chosen])}
     by_exposure: dict[int, list[Hint]] = {key: [] for key in ids}
@@ -112,7 +114,7 @@ def add(exposure: str, kind: str, value: str, source: str, by: str, data: str | 
     from leadapron.watch.track.owner.hints import Hints
 
     with _opened(data) as engine:
-        one = _exposure(engine, exposure)
+        one = exposure_of(engine, exposure)
         hint = Hints(engine).add(one.id, kind, value, source, by)
     print(f"Hint {hint.id} of exposure {one.id} is noted and confirmed.", file=sys.stderr)
 
@@ -151,21 +153,6 @@ def _opened(data: str | None) -> Any:
     from leadapron.kernel.config import Settings, load
 
     return opened(data, load(Settings))
-
-
-def _exposure(engine: sa.Engine, text: str) -> Exposure:
-    from leadapron.kernel.errors import UsageError
-    from leadapron.kernel.hostport import parse_host_port
-    from leadapron.watch.track.exposures.store import Exposures
-
-    store = Exposures(engine)
-    if text.isascii() and text.isdigit() and len(text) < 19:
-        return store.get(int(text))
-    place = parse_host_port(text, "exposure")
-    found = store.at(place.host, place.port)
-    if found is None:
-        raise UsageError(f"{place} was never seen open. The number or ADDRESS:PORT of an exposure is wanted")
-    return found
 
 
 def _some(engine: sa.Engine, ids: list[int]) -> list[Exposure]:

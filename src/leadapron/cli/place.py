@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from leadapron.kernel.config import Settings
+    from leadapron.watch.track.exposures.model import Exposure
 
 
 def location(data: str | None, settings: Settings) -> str | Path:
@@ -48,3 +49,18 @@ def opened(data: str | None, settings: Settings) -> Iterator[sa.Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def exposure_of(engine: sa.Engine, text: str) -> Exposure:
+    """The exposure of a number, or at ADDRESS:PORT. Raises ``UsageError`` where there is none."""
+    from leadapron.kernel.hostport import parse_host_port
+    from leadapron.watch.track.exposures.store import Exposures
+
+    store = Exposures(engine)
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return store.get(int(text))
+    place = parse_host_port(text, "exposure")
+    found = store.at(place.host, place.port)
+    if found is None:
+        raise UsageError(f"{place} was never seen open. The number or ADDRESS:PORT of an exposure is wanted")
+    return found

@@ -35,7 +35,6 @@ from leadapron.watch.track.tables import exposures, hints
 
 TURN_S: Final = 300.0
 MOST_LOOKED_UP: Final = 500  # exposures in a turn
-MOST_RETESTED: Final = 200
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +141,8 @@ class Upkeep:
     async def _follow(self) -> None:
         followed = await asyncio.to_thread(follow, self._engine, self._rules, self._notices, self._clock)
         self._tell(followed)
-        wanted = followed.retest[:MOST_RETESTED]
-        if wanted:
-            await self._retest(wanted)
+        if followed.retest:
+            await self._retest(followed.retest)
             self._tell(await asyncio.to_thread(follow, self._engine, self._rules, self._notices, self._clock))
 
     async def _retest(self, wanted: tuple[int, ...]) -> None:
