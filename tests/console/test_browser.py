@@ -51,7 +51,12 @@ async def log_in(page: Page, served: Served, name: str) -> None:
 
 
 async def test_every_page_on_a_desk_and_on_a_phone_light_and_dark(tmp_path: Path, filled: sa.Engine) -> None:
-    async with console(tmp_path, filled) as served, browsing() as browser:
+    scope = tmp_path / "scope.toml"
+    scope.write_text(
+        'authorised_by = "Dr. Example"\ncontact = "cert@example.org"\nvalid_until = 2030-01-31\n'
+        'include = ["10.1.0.0/16", "2001:db8::/32", "clinic.example"]\nexclude = ["10.1.9.0/24"]\n'
+    )
+    async with console(tmp_path, filled, scopes=(str(scope),)) as served, browsing() as browser:
         name = served.person()
         page = await browser.new_page()
         watched = Watched(page, served.base)

@@ -309,3 +309,25 @@ async def test_parts_that_do_not_run_are_not_offered(tmp_path: Path, engine: sa.
         ):
             answer = await anna.post(path, data={"text": "x"})
             assert answer.status_code == 409 and "Not here" in answer.text
+
+
+async def test_the_overview_follows_what_is_folded_and_nobody_waits_for_it(
+    tmp_path: Path, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leadapron.console.pages import overview
+    from leadapron.watch.track.tables import scans
+
+    monkeypatch.setattr(overview, "PATIENCE_S", 0.0)
+    async with console(tmp_path, engine) as served, served.client(await served.session()) as anna:
+        assert "Nothing was seen open yet" in (await anna.get("/")).text
+        fill(engine, SMALL)
+        assert "Nothing was seen open yet" in (await anna.get("/")).text, "the one before, at once"
+        monkeypatch.setattr(overview, "PATIENCE_S", 30.0)
+        page = (await anna.get("/")).text
+        assert "Nothing was seen open yet" not in page and "As of 2026-11-21 22:00 UTC" in page
+        with engine.begin() as connection:
+            connection.execute(scans.update().values(folded_at="2026-11-21T23:30:00Z"))
+            connection.execute(notices.update().values(state="dropped"))
+        page = (await anna.get("/")).text
+        assert "As of 2026-11-21 23:30 UTC" in page
+        assert re.search(r'<a href="/notices">0</a>', page)

@@ -25,7 +25,8 @@ class Pages:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._notices = NoticePages(desk)
-        parts = (OverviewPage(desk), ExposurePages(desk), CasePages(desk), self._notices, RoundPages(desk))
+        self._overview = OverviewPage(desk)
+        parts = (self._overview, ExposurePages(desk), CasePages(desk), self._notices, RoundPages(desk))
         routes = [route for part in parts for route in part.routes()]
         self.app = Starlette(
             routes=[*routes, Route("/static/{name}", self.static)],
@@ -37,7 +38,12 @@ class Pages:
             },
         )
 
+    def begin(self) -> None:
+        """Make what the first visitor would wait for."""
+        self._overview.begin()
+
     async def close(self) -> None:
+        await self._overview.close()
         await self._notices.close()
 
     async def static(self, request: Request) -> Response:

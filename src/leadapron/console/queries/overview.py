@@ -70,25 +70,27 @@ class Overview(Struct, frozen=True):
     owners: tuple[Share, ...]
     archives: tuple[Share, ...]
     software: tuple[Share, ...]
-    waiting: dict[str, int]
-    drafts: int
 
 
 def version(connection: sa.Connection) -> tuple[Any, ...]:
     """Changes whenever the overview does, and costs a few rows."""
     folded = connection.execute(sa.select(sa.func.max(scans.c.folded_at), sa.func.max(scans.c.id))).one()
     acted = connection.execute(sa.select(sa.func.count(), sa.func.max(cases.c.changed_at))).one()
-    told = connection.execute(sa.select(sa.func.count()).where(notices.c.state == "draft")).scalar_one()
     shown = connection.execute(sa.select(sa.func.max(exposures.c.id), sa.func.max(exposures.c.last_answer))).one()
-    return (*folded, *acted, told, *shown)
+    return (*folded, *acted, *shown)
+
+
+def waiting(connection: sa.Connection) -> tuple[dict[str, int], int]:
+    """What waits for a person: cases by state, and drafts."""
+    states = connection.execute(sa.select(cases.c.state, sa.func.count()).group_by(cases.c.state)).all()
+    drafts = sa.select(sa.func.count()).where(notices.c.state == "draft")
+    return {state: int(count) for state, count in states}, int(connection.execute(drafts).scalar_one())
 
 
 def overview(connection: sa.Connection) -> Overview:
     countries = _shares(connection, exposures.c.country, None)
     totals = _totals(connection, countries)
     points, weeks = _over_time(connection)
-    states = connection.execute(sa.select(cases.c.state, sa.func.count()).group_by(cases.c.state)).all()
-    drafts = sa.select(sa.func.count()).where(notices.c.state == "draft")
     return Overview(
         as_of=connection.execute(sa.select(sa.func.max(scans.c.folded_at))).scalar(),
         totals=totals,
@@ -99,8 +101,6 @@ def overview(connection: sa.Connection) -> Overview:
         owners=_owners(connection, totals.studies),
         archives=_archives(connection, totals.studies),
         software=_parted(_shares(connection, exposures.c.product, TOP), totals.studies),
-        waiting={state: count for state, count in states},
-        drafts=int(connection.execute(drafts).scalar_one()),
     )
 
 
