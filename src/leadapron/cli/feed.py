@@ -101,6 +101,24 @@ def command(
     print(f"{counted.number:,} {'exposure' if counted.number == 1 else 'exposures'}", file=sys.stderr)
 
 
+def of_scan(data: str | None, number: int, format_: str, output: Path | None) -> None:
+    """What this scan saw open, for ``leadapron report``."""
+    from leadapron.cli.place import opened
+    from leadapron.cli.report import print_pieces
+    from leadapron.kernel.clock import SystemClock, iso
+    from leadapron.kernel.config import Settings, load
+    from leadapron.watch.reach.feeds import entries
+    from leadapron.watch.reach.feeds.about import About
+    from leadapron.watch.reach.feeds.formats import writer
+    from leadapron.watch.reach.feeds.plain import plain
+
+    settings = load(Settings)
+    about = About(sender=plain(_organisation(settings)) or SENDER, made_at=iso(SystemClock().now()), tlp=None)
+    with opened(data, settings) as engine:
+        pieces = writer(format_)(entries.read(engine, entries.Selection(state="all", scan=number)), about)
+        print_pieces(pieces) if output is None else _write(output, pieces)
+
+
 class _Counted:
     """The entries, counted on their way; on a terminal one sees that it goes on."""
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from leadapron.watch.track.store import Scan, Store
 
 FORMATS = ("table", "jsonl", "json", "csv")
+FEEDS = ("intelmq", "stix", "ocsf")  # of what the scan saw open: as `leadapron feed` writes them
 FILE_WIDTH = 160  # of a table that goes to a file
 
 
@@ -47,7 +48,7 @@ FILE_WIDTH = 160  # of a table that goes to a file
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(FORMATS),
+    type=click.Choice((*FORMATS, *FEEDS)),
     help="What goes to stdout. [default: table; nothing with --report alone]",
 )
 @click.option(
@@ -92,6 +93,8 @@ def command(
             raise click.UsageError("--report is the page of one scan; a comparison goes to stdout or --output.")
         if campaign and (older or number):
             raise click.UsageError("--campaign picks the scans by itself; name either it or their numbers.")
+        if format_ in FEEDS:
+            raise click.UsageError(f"--format {format_} is of one scan; a comparison is a table, jsonl, json or csv.")
         from leadapron.cli.compare import show
 
         show(data, older, number, campaign, format_ or "table", output)
@@ -106,6 +109,11 @@ def command(
         reading = Reading(store, scan)
         if page is not None:
             write_page(page, facts_of(scan), reading)
+        if format_ in FEEDS:
+            from leadapron.cli.feed import of_scan
+
+            of_scan(data, scan.id, format_, output)
+            return
         if format_ is not None or output is not None or page is None:
             reading = Reading(store, scan)
             write_results(format_ or "table", output, facts_of(scan), reading, page)

@@ -45,7 +45,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     watch: dict[str, Any] | None = None  # campaigns: leadapron.watch.campaign.settings
     lookups: dict[str, Any] | None = None  # where owners are looked up: leadapron.watch.track.owner.settings
     cases: dict[str, Any] | None = None  # waiting times and escalation: leadapron.watch.reach.cases.settings
-    notices: dict[str, Any] | None = None  # who writes, and through which server: leadapron.watch.reach.notices.settings
+    notices: dict[str, Any] | None = (
+        None  # who writes, and through which server: leadapron.watch.reach.notices.settings
+    )
     console: dict[str, Any] | None = None  # the pages: leadapron.console.settings
 
 

@@ -177,8 +177,8 @@ class Upkeep:
             self._once(f"case {problem.case_id}", problem.why)
 
     async def send(self) -> Sent | None:
-        """What is approved and due; None where no mail server is configured."""
-        if self._settings.smtp is None:
+        """What is approved and due (entries of the feed need no mail server); None where nothing may be written."""
+        if self._settings.missing():
             return None
         async with self._sending:
             sent = await send_due(self._engine, self._settings, self._clock, rules=self._rules)

@@ -20,9 +20,11 @@ from leadapron.cli.feed import FORMATS, command
 from leadapron.cli.schema import schema
 from leadapron.kernel.errors import Failure, UsageError
 from leadapron.kernel.files import write_pieces
+from leadapron.lab import EndpointSpec, LabProcess, Population
 from leadapron.watch.reach.feeds import entries, marks
 from leadapron.watch.reach.feeds.entries import Selection, read
 from planted import OPENED, Planting
+from scan.commanding import command as command_line
 
 
 class Noon:
@@ -220,3 +222,18 @@ def test_a_place_without_scans_is_wrong_usage_and_no_place_is_made(tmp_path: Pat
         env={name: value for name, value in os.environ.items() if not name.startswith("LEADAPRON_")},
     )
     assert done.returncode == 2 and "leadapron scan" in done.stderr and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("format_", ["intelmq", "stix", "ocsf"])
+def test_a_single_scan_as_a_report(format_: str, tmp_path: Path) -> None:
+    """``report --format`` takes what that scan saw open, whatever became of it since."""
+    with LabProcess(Population("one", [EndpointSpec(address="127.9.74.1", port=0, persona="dcmtk")])) as lab:
+        (one,) = lab.truth()
+        for _ in range(2):
+            arguments = ("127.9.74.1", "--port", str(one.port), "--data", "data", "--quiet")
+            assert command_line(tmp_path, "scan", *arguments).code == 0
+    command_line(tmp_path, "scan", "127.9.74.1", "--port", str(one.port), "--data", "data", "--quiet")
+    shown = command_line(tmp_path, "report", "2", "--format", format_, "--data", "data")
+    assert shown.code == 0 and "127.9.74.1" in shown.out
+    last = command_line(tmp_path, "report", "3", "--format", format_, "--data", "data")
+    assert last.code == 0 and "127.9.74.1" not in last.out

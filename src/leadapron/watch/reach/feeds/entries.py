@@ -48,6 +48,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     since: str | None = None
     after: int | None = None
     upto: int | None = None
+    scan: int | None = None
 
 
 class Entry(Struct, frozen=True, kw_only=True):
@@ -145,6 +146,10 @@ def matching(selection: Selection) -> sa.ColumnElement[bool]:
         if selection.upto is not None:
             happened = happened.where(events.c.id <= selection.upto)
         wheres.append(exposures.c.id.in_(happened))
+    if selection.scan is not None:
+        there = sa.and_(sightings.c.address == exposures.c.address, sightings.c.port == exposures.c.port)
+        of_scan = sa.and_(sightings.c.scan_id == selection.scan, sightings.c.verdict.in_(("exposed", "open")))
+        wheres.append(sa.select(sightings.c.id).where(there, of_scan).correlate(exposures).exists())
     return sa.and_(*wheres)
 
 
