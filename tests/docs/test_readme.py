@@ -229,6 +229,27 @@ HOW: dict[str, dict[str, How]] = {
         ),
         Elsewhere("tests/cli/test_cases.py::test_from_an_empty_list_to_a_draft"),
     ),
+    "docs/notices.md": dict.fromkeys(
+        (
+            "leadapron notices --state draft",
+            "leadapron notices show 7",
+            "leadapron notices approve 7 8 9",
+            "leadapron notices send",
+            "leadapron notices read-mail",
+            "leadapron notices resolve 7 --sent",
+            "leadapron notices resolve 7 --not-sent",
+            "leadapron notices letter 8 --output letter-8.pdf",
+            "leadapron notices resolve 8 --sent",
+            "leadapron notices preview 4 --purpose escalation --level operator",
+            "leadapron notices draft 4 --purpose first --channel letter",
+            "leadapron notices draft 4 --purpose escalation --level regulator --to complaints@authority.example",
+            'leadapron notices edit 7 --subject "Your archive" --body text.txt',
+            'leadapron notices drop 7 --why "they called"',
+            "leadapron notices arms",
+            "leadapron notices arms --days 30 --format json",
+        ),
+        Elsewhere("tests/cli/test_notices.py::test_from_preview_to_answer"),
+    ),
     "docs/owners.md": dict.fromkeys(
         (
             "leadapron owner look-up 192.0.2.7:104",
