@@ -104,6 +104,18 @@ async def test_nothing_of_a_patient_gets_to_a_page(
             assert not re.search(r"\b(19|20)\d{6}\b", text), "a date as DICOM writes it"
         assert re.search(r"<dd>43</dd>", (await anna.get("/")).text), "21 and 22 studies"
 
+        assert "Look again now" in (await anna.get(f"/exposures/{numbers[0]}")).text
+        again = await anna.post(f"/exposures/{numbers[0]}/retest")
+        assert again.status_code == 303, again.text
+
+        async def looked() -> bool:
+            with engine.connect() as connection:
+                ended = connection.execute(sa.select(scans.c.id).where(scans.c.folded_at.is_not(None))).scalars().all()
+            return len(ended) == 2
+
+        await until("it was looked at again", looked)
+        assert (await anna.post("/exposures/999/retest")).status_code in (404, 409)
+
 
 async def test_live_figures_in_a_browser(tmp_path: Path, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from leadapron.watch.track.database import open_engine

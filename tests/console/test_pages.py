@@ -106,7 +106,7 @@ ACTS = {
         "/notices/1/drop",
     ),
     SEND: ("/notices/1/approve", "/notices/1/resolve", "/notices/approve", "/notices/send"),
-    SCAN: ("/scans/national/pause", "/scans/national/resume", "/scans/national/now"),
+    SCAN: ("/exposures/2/retest", "/scans/national/pause", "/scans/national/resume", "/scans/national/now"),
 }
 
 

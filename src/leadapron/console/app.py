@@ -26,7 +26,8 @@ class Pages:
         self._desk = desk
         self._notices = NoticePages(desk)
         self._overview = OverviewPage(desk)
-        parts = (self._overview, ExposurePages(desk), CasePages(desk), self._notices, RoundPages(desk))
+        self._exposures = ExposurePages(desk)
+        parts = (self._overview, self._exposures, CasePages(desk), self._notices, RoundPages(desk))
         routes = [route for part in parts for route in part.routes()]
         self.app = Starlette(
             routes=[*routes, Route("/static/{name}", self.static)],
@@ -44,6 +45,7 @@ class Pages:
 
     async def close(self) -> None:
         await self._overview.close()
+        await self._exposures.close()
         await self._notices.close()
 
     async def static(self, request: Request) -> Response:

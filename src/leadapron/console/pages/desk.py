@@ -163,6 +163,7 @@ def told(error: LeadApronError) -> str:
 
 
 WORDS: Final = {
+    "retest": "This server is being looked at again. What was seen stands here when it is done.",
     "saved": "The view is saved.",
     "forgotten": "The view is forgotten.",
     "hint": "The owner hint is decided.",

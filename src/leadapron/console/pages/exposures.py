@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from typing import Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode
@@ -24,13 +25,15 @@ from leadapron.console.pages.desk import (
     visitor_of,
 )
 from leadapron.console.queries import exposures as asked
-from leadapron.console.visitor import VIEW, WORK
+from leadapron.console.visitor import SCAN, VIEW, WORK
 from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.measure.record import SEVERITIES
 from leadapron.watch.track.exposures.store import Exposures
 from leadapron.watch.track.owner.model import LONGEST
 
 PAGE: Final = 50
+REFUSED_S: Final = 1.5
+MOST_LOOKS: Final = 8
 ORDERS: Final = (
     ("address", "Server"),
     ("country", "Country"),
@@ -42,6 +45,7 @@ ORDERS: Final = (
 )
 STATES: Final = ("open", "closed")
 _KEYS: Final = ("text", "state", "country", "product", "severity", "campaign", "order")
+_log: Final = logging.getLogger(__name__)
 _ORDER: Final = re.compile(r"-?[a-z_]{1,20}")
 LABELS: Final = {
     "organisation": "Organisation",
@@ -64,6 +68,13 @@ class ExposurePages:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._exposures = Exposures(desk.engine, desk.clock)
+        self._looking: set[asyncio.Task[int]] = set()
+
+    async def close(self) -> None:
+        """Ends looks that are under way; what they saw by then is kept."""
+        for task in self._looking:
+            task.cancel()
+        await asyncio.gather(*self._looking, return_exceptions=True)
 
     def routes(self) -> list[Route]:
         return [
@@ -72,6 +83,7 @@ class ExposurePages:
             Route("/exposures/views/{id:int}/forget", needs(VIEW, self.forget), methods=["POST"]),
             Route("/exposures/{id:int}", needs(VIEW, self.one)),
             Route("/exposures/{id:int}/case", needs(WORK, self.open_case), methods=["POST"]),
+            Route("/exposures/{id:int}/retest", needs(SCAN, self.retest), methods=["POST"]),
             Route("/exposures/{id:int}/hints/{hint:int}", needs(WORK, self.decide), methods=["POST"]),
             Route("/exposures/{id:int}/hints", needs(WORK, self.add), methods=["POST"]),
         ]
@@ -150,6 +162,7 @@ class ExposurePages:
             kinds=LABELS,
             can_decide=self._desk.parts.hints is not None,
             can_open=self._desk.parts.cases is not None,
+            can_look=self._desk.parts.rounds is not None,
             problem=problem,
         )
 
@@ -163,6 +176,27 @@ class ExposurePages:
         except LeadApronError as error:
             return await self._one(request, told(error))
         return to(f"/exposures/{number}", "opened")
+
+    async def retest(self, request: Request) -> Response:
+        """Look at this very server again, inside the scope. What is refused is told; the look itself takes its time."""
+        rounds, number = self._desk.parts.rounds, number_of(request)
+        if rounds is None:
+            raise Refusal(409, "Not here", "This console runs no scans: 'leadapron up' does.")
+        if len(self._looking) >= MOST_LOOKS:
+            return await self._one(request, f"{MOST_LOOKS} looks are under way already; wait for one to end.")
+        task = asyncio.create_task(rounds.retest([number]))
+        self._looking.add(task)
+        task.add_done_callback(self._looked)
+        done, _ = await asyncio.wait({task}, timeout=REFUSED_S)
+        error = task.exception() if done and not task.cancelled() else None
+        if isinstance(error, LeadApronError):
+            return await self._one(request, told(error))
+        return to(f"/exposures/{number}", "retest")
+
+    def _looked(self, task: asyncio.Task[int]) -> None:
+        self._looking.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("a look from the console: %s", error)
 
     async def decide(self, request: Request) -> Response:
         hints, number, by = self._desk.parts.hints, number_of(request), visitor_of(request).by
