@@ -112,8 +112,8 @@ def main() -> int:
     text = (
         f"## Console, {date.today().isoformat()}\n\n{machine()}. {size.exposures * size.rounds:,} sightings of "
         f"{size.exposures:,} exposures in {engine.dialect.name} (written in {filled:.0f} s); each page {TIMES} times "
-        f"over HTTP on loopback, client in the same process; the very first request comes while the first overview is still being made. "
-        f"To reach: under {BOUND_MS} ms.\n\n{table(rows)}\n"
+        f"over HTTP on loopback, client in the same process; the very first request "
+        f"comes while the first overview is still being made. To reach: under {BOUND_MS} ms.\n\n{table(rows)}\n"
     )
     print(text)
     if not options.small:
