@@ -73,7 +73,7 @@ class RoundPages:
     async def _scans(self, request: Request, problem: str | None = None) -> Response:
         offset = paged(request, asked.PAGE)
         rows, total = await self._desk.read(lambda connection: asked.listed(connection, offset))
-        campaigns = await self._desk.read(asked.known)
+        campaigns = self._with_new(await self._desk.read(asked.known))
         polls = request.query_params.get("polls", "")
         count = int(polls) if polls.isascii() and polls.isdigit() and len(polls) < 5 else 0
         live = live_of(self._desk.parts.rounds, self._desk.clock.monotonic())
@@ -97,6 +97,12 @@ class RoundPages:
             problem=problem,
         )
 
+    def _with_new(self, known: tuple[asked.Campaign, ...]) -> list[asked.Campaign]:
+        """Those of which the database knows, and those of the configuration that never had a round."""
+        rounds, names = self._desk.parts.rounds, {one.name for one in known}
+        new = [] if rounds is None else [one.name for one in rounds.campaigns if one.name not in names]
+        return [*known, *(asked.Campaign(name=name) for name in new)]
+
     async def act(self, request: Request) -> Response:
         rounds, by = self._desk.parts.rounds, visitor_of(request).by
         name, act = str(request.path_params["name"]), str(request.path_params["act"])
@@ -118,7 +124,9 @@ class RoundPages:
 
     async def scopes(self, request: Request) -> Response:
         used = await self._desk.read(asked.authorised)
-        configured = self._desk.settings.scopes
+        rounds = self._desk.parts.rounds
+        of_campaigns = () if rounds is None else tuple(one.scope for one in rounds.campaigns if one.scope)
+        configured = (*self._desk.settings.scopes, *of_campaigns)
         found = await asyncio.to_thread(_scopes, configured, used, iso(self._desk.clock.now()))
         return self._desk.show(request, "scopes", "scopes.html", found=found, used=used, shown=SHOWN)
 

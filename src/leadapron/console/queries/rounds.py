@@ -28,11 +28,11 @@ class Scan(Struct, frozen=True, kw_only=True):
 
 class Campaign(Struct, frozen=True, kw_only=True):
     name: str
-    paused: bool
-    wanted: bool
-    next_at: str | None
-    last_scan: int | None
-    changed_by: str | None
+    paused: bool = False
+    wanted: bool = False
+    next_at: str | None = None
+    last_scan: int | None = None
+    changed_by: str | None = None
 
 
 class Authorised(Struct, frozen=True, kw_only=True):
