@@ -193,3 +193,11 @@ def test_servers_that_were_not_seen_lately_are_named(data: Path) -> None:
     assert run(data, "follow").stdout == (
         "1 server to be looked at before anything is written about them:\n  leadapron scan 127.0.0.1:11112\n"
     )
+
+
+@pytest.mark.parametrize("words", [("hold", "1"), ("close", "1"), ("refuse", "clinic.example")])
+def test_what_wants_a_reason_does_nothing_without(words: tuple[str, ...], data: Path) -> None:
+    run(data, "follow")
+    refused = run(data, *words)
+    assert refused.exit_code == 2 and "Missing option '--why'" in refused.stderr
+    assert run(data).stdout.count("confirm the owner, or escalate") == 3

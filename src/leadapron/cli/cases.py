@@ -27,7 +27,9 @@ _numbers = click.argument("numbers", metavar="CASE…", type=_NUMBER, nargs=-1, 
 
 
 def _why(text: str, required: bool = True) -> Callable[[F], F]:
-    return click.option("--why", metavar="TEXT", required=required, default=None if required else "", help=text)
+    if required:  # a default, even None, counts as given
+        return click.option("--why", metavar="TEXT", required=True, help=text)
+    return click.option("--why", metavar="TEXT", default="", help=text)
 
 
 @click.group(name="cases", context_settings=_SETTINGS, invoke_without_command=True)
