@@ -32,7 +32,8 @@ def test_what_somebody_meant(text: str, kind: str, value: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "@", "clinic", "it@", "a b@c.example", "it@clinic.example\nBcc: x@y.example", "0.0.0.0/0", "::/0", "1.2.3.4.5",
-     "300.1.1.1", "x" * 300 + ".example", "<it@clinic.example>", "..example"],
+     "300.1.1.1", "x" * 300 + ".example", "<it@clinic.example>", "..example",
+     "straße.example", "it@stra\u1e9ee.example", "θάλασσας.example"],
 )  # fmt: skip
 def test_what_can_only_be_a_slip(text: str) -> None:
     with pytest.raises(UsageError):

@@ -23,6 +23,7 @@ _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN: Final = rf"(?:{_LABEL}\.)*{_LABEL}"
 _MAILBOX: Final = re.compile(rf"{_LOCAL}@{_DOMAIN}")
 _NAME: Final = re.compile(_DOMAIN)
+_DEVIATES: Final = frozenset("ß\u1e9eς\u200c\u200d")  # UTS #46 §7: one domain in IDNA 2003, another one in IDNA 2008
 Network = IPv4Network | IPv6Network
 
 
@@ -47,14 +48,16 @@ def domain_of(mailbox: str) -> str:
 def classify(text: str) -> tuple[Kind, str]:
     """What somebody wrote who is not to be written to: a mailbox, a domain or a network, and how it is kept.
 
-    Raises `UsageError` where it is none of them, or so wide that it can only be a slip (a network of everything, a
-    domain without a dot).
+    Raises `UsageError` where it is none of them, can mean two domains (straße.example: programs differ), or is so wide
+    that it can only be a slip (a network of everything, a domain without a dot).
     """
     text = text.strip()
     if network := _network(text):
         if not network.prefixlen:
             raise UsageError(f"{text!a} is every address there is; name the network that is meant, as 192.0.2.0/24")
         return "network", str(network)
+    if not _DEVIATES.isdisjoint(text.rpartition("@")[2]):
+        raise UsageError(f"{text[:LONGEST]!a} can mean two domains; write the one that is meant encoded, as xn--…")
     if "@" in text.lstrip("@"):
         if not is_mailbox(text.rpartition("@")[0] + "@" + _ascii(text.rpartition("@")[2])):
             raise UsageError(f"{text[:LONGEST]!a} is no mailbox; one looks like it@clinic.example")
