@@ -74,6 +74,14 @@ def test_init_leaves_what_is_there(tmp_path: Path) -> None:
     assert again.code == 2 and "called 'b'" in again.err and file.read_text() == text
 
 
+def test_init_names_commands_that_find_the_file(tmp_path: Path) -> None:
+    made = command(tmp_path, "init", "watch", "--target", "127.9.71.1", "--config", "my watch.toml")
+    assert made.code == 0, made.err
+    assert f"export LEADAPRON_CONFIG='{tmp_path / 'my watch.toml'}'" in made.out
+    assert "--config" not in made.out  # `scan` has none
+    assert "export" not in command(tmp_path, "init", "watch", "--target", "127.9.71.1").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

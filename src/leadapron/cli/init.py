@@ -126,7 +126,9 @@ def watch(
     leadapron init watch --scope country.toml --every 7d --at 02:30
     leadapron up
     """
-    from leadapron.kernel.config import FILE_VARIABLE
+    import shlex
+
+    from leadapron.kernel.config import FILE_VARIABLE, find_file
     from leadapron.kernel.errors import UsageError
     from leadapron.kernel.hostport import parse_host_port
     from leadapron.kernel.paths import CONFIGURATION
@@ -142,12 +144,14 @@ def watch(
         Plan(name=name, scope=scope, targets=targets, every=every, at=at, console=console, data=data),
         file,
     )
-    more = "" if config is None else f" --config {config}"
     click.echo(f"Wrote {file.absolute()}: the campaign {name}, the console, places for the rest.\n\nWhat is next:")
+    found = find_file()
+    named = found is None or found.absolute() != file.absolute()  # few commands have --config
     steps = (
-        (f"leadapron scan --campaign {name}{more}", "a first round, now"),
-        (f"leadapron up{more}", f"rounds every {every}, follow-up, and the console on {console}"),
-        (f"leadapron user add NAME --may console:view,console:work,console:send,console:scan{more}", "let a person in"),
+        *([(f"export {FILE_VARIABLE}={shlex.quote(str(file.absolute()))}", "every command reads it then")] * named),
+        (f"leadapron scan --campaign {name}", "a first round, now"),
+        ("leadapron up", f"rounds every {every}, follow-up, and the console on {console}"),
+        ("leadapron user add NAME --may console:view,console:work,console:send,console:scan", "let a person in"),
     )
     width = max(len(step) for step, _ in steps)
     for step, why in steps:
