@@ -137,6 +137,10 @@ def test_all_or_none(data: Path) -> None:
         (("confirm", "1"), "say who the owner is, --organisation NAME"),
         (("confirm", "1", "--organisation", "X"), "say where to write to, --mailbox MAILBOX or --postal TEXT"),
         (("confirm", "1", "--organisation", "X", "--mailbox", "no"), "should be a plain one"),
+        (
+            ("confirm", "1", "--organisation", "X", "--mailbox", "it@c.example", "--country", "UK"),
+            "no country has the code UK in ISO 3166-1; the United Kingdom's is GB",
+        ),
         (("acknowledge", "1"), "a case that is new can't become acknowledged by a person; it can become"),
         (("note", "1", "hello", "--by", "rule"), "that is not a person's name"),
         (("refuse", "everybody", "--why", "x"), "is no mailbox"),

@@ -25,6 +25,7 @@ from msgspec import Struct
 from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort
 from leadapron.watch.reach.mailbox import is_mailbox
+from leadapron.watch.track.owner.countries import country
 
 State = Literal["new", "confirmed", "notified", "acknowledged", "escalated", "fixed", "closed", "reopened"]
 Actor = Literal["person", "rule", "scan", "mail"]
@@ -209,6 +210,8 @@ def checked_owner(owner: Owner) -> Owner:
     for key, code in (("language", owner.language), ("country", owner.country)):
         if code is not None and not (len(code) == 2 and code.isascii() and code.isalpha()):
             raise UsageError(f"the owner's {key} should be a code of two letters, as de")
+    if owner.country and owner.country.upper() != "XK" and country(owner.country) is None:  # Kosovo: used, no standard
+        raise UsageError(f"no country has the code {owner.country.upper()} in ISO 3166-1; the United Kingdom's is GB")
     return msgspec.structs.replace(
         owner,
         organisation=organisation,
