@@ -60,6 +60,13 @@ def test_a_campaign_runs_and_is_followed_up(tmp_path: Path) -> None:
     assert rows(tmp_path, sa.select(cases.c.state)) == [("new",)]
 
 
+def test_people_can_be_let_in_before_anything_runs(tmp_path: Path) -> None:
+    made = command(tmp_path, "init", "watch", "--target", "127.9.71.0/30", "--console", "127.0.0.1:8499")
+    assert made.code == 0
+    let_in = command(tmp_path, "user", "add", "anna", "--invite", "--may", "console:view")
+    assert let_in.code == 0 and "http://localhost:8499/guard/setup" in let_in.out + let_in.err
+
+
 def test_init_leaves_what_is_there(tmp_path: Path) -> None:
     file = tmp_path / "leadapron.toml"
     file.write_text("# mine\n[lookups]\ndns = false  # no resolver here\n")

@@ -128,10 +128,12 @@ def watch(
     """
     import shlex
 
-    from leadapron.kernel.config import FILE_VARIABLE, find_file
+    from leadapron.guard.gateway.setup import KEY_FILE, guard_home
+    from leadapron.kernel.config import FILE_VARIABLE, Settings, find_file, load
     from leadapron.kernel.errors import UsageError
     from leadapron.kernel.hostport import parse_host_port
     from leadapron.kernel.paths import CONFIGURATION
+    from leadapron.kernel.seal import key_file
     from leadapron.watch.campaign.setup import Plan, set_up
 
     if scope is None and not targets:
@@ -144,6 +146,8 @@ def watch(
         Plan(name=name, scope=scope, targets=targets, every=every, at=at, console=console, data=data),
         file,
     )
+    home = guard_home(data if data is not None else load(Settings, path=file).data)
+    key_file(home / KEY_FILE)  # with it people can be let in before anything runs
     click.echo(f"Wrote {file.absolute()}: the campaign {name}, the console, places for the rest.\n\nWhat is next:")
     found = find_file()
     named = found is None or found.absolute() != file.absolute()  # few commands have --config

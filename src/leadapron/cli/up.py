@@ -82,8 +82,11 @@ async def _guarding(
         yield None
         return
     from leadapron.cli.up_guard import guarding
+    from leadapron.console.settings import load_console
 
-    async with guarding(config, home, at, say) as running:
+    console = load_console(config)
+    others = () if console is None else console.origins(console.place.port)
+    async with guarding(config, home, at, say, others) as running:
         yield running
 
 

@@ -19,12 +19,14 @@ Say = Callable[[str], None]
 
 
 @asynccontextmanager
-async def guarding(config: Path | None, home: Path, at: int | None, say: Say) -> AsyncIterator[Running]:
-    """``at``: when it looks at itself, minutes after midnight; None: never."""
+async def guarding(
+    config: Path | None, home: Path, at: int | None, say: Say, others: tuple[str, ...]
+) -> AsyncIterator[Running]:
+    """``at``: when it looks at itself, minutes after midnight; None: never. ``others``: see `run_guard`."""
     settings = load_guard(config)
     if config is None:
         raise UsageError("a guard needs a configuration file, where its peers stand: leadapron init guard")
-    async with run_guard(settings, config, home, say) as running:
+    async with run_guard(settings, config, home, say, others=others) as running:
         _welcome(settings, running, say)
         looking = None if at is None else asyncio.create_task(_nightly(settings, running, at, say))
         try:

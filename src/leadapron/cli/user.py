@@ -7,6 +7,7 @@ this machine; a running guard obeys with the next request.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -384,14 +385,20 @@ def _show_code(code: str) -> None:
 
 
 def _address() -> str:
-    """Where browsers find the guard, as far as the configuration of this command says."""
+    """Where browsers find the guard, or the console where there is no guard, as far as the configuration of this
+    command says."""
+    from leadapron.console.settings import load_console
     from leadapron.guard.settings import load_guard
     from leadapron.kernel.errors import UsageError
 
+    config = click.get_current_context().params["config"]
     try:
-        origins = load_guard(click.get_current_context().params["config"]).origins()
+        origins = load_guard(config).origins()
     except UsageError:
         origins = ()
+        with contextlib.suppress(UsageError):
+            console = load_console(config)
+            origins = () if console is None else console.origins(console.place.port)
     return origins[0] if origins else "https://(the guard)"
 
 

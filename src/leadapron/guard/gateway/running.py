@@ -94,6 +94,7 @@ class Running:
         self._closed = False  # all doors, and it was said
         self._authority: Authority
         self._people: People
+        self._others: tuple[str, ...] = ()
         self._studies: Kept
         self._contexts: list[object] = []
 
@@ -234,15 +235,23 @@ def alarm_event(alarm: Alarm) -> AuditEvent:
 
 @asynccontextmanager
 async def run_guard(
-    settings: Guard, config: Path, home: Path, tell: Tell, *, clock: Clock | None = None
+    settings: Guard,
+    config: Path,
+    home: Path,
+    tell: Tell,
+    *,
+    clock: Clock | None = None,
+    others: tuple[str, ...] = (),
 ) -> AsyncIterator[Running]:
-    """Run the guard of ``home`` until the block is left.
+    """Run the guard of ``home`` until the block is left. ``others``: origins of other pages in this process that the
+    same people use, so that their security keys are good there too, if the host is the guard's.
 
     Raises UsageError for rules that cannot be read, Failure for what is missing in ``home``, a trail that cannot be
     written or a port that is taken; then nothing listens.
     """
     clock = clock or SystemClock()
     running = Running(settings, config, home, tell, clock)
+    running._others = others
     async with AsyncExitStack() as stack:
         key = key_file(home / KEY_FILE)
         running.rules = Reloading(config, clock=clock)
@@ -362,7 +371,8 @@ def _people(running: Running, stack: AsyncExitStack, clock: Clock) -> People:
     web = settings.web or Web()
     site = None
     if settings.web is not None and (origins := settings.origins()):
-        site = Site(urlsplit(origins[0]).hostname or "", origins)
+        host = urlsplit(origins[0]).hostname or ""
+        site = Site(host, (*origins, *(one for one in running._others if urlsplit(one).hostname == host)))
     people = stack.enter_context(
         People(
             running.home,
