@@ -217,3 +217,8 @@ def test_every_command_of_the_page_runs(data: Path, monkeypatch: pytest.MonkeyPa
     for line in commands:
         ended = CliRunner().invoke(root, shlex.split(line))
         assert ended.exit_code == 0, (line, ended.output, ended.exception)
+
+
+def test_a_scan_that_is_not_there_is_not_compared(data: Path) -> None:
+    refused = run("--compare", 9, 9, "--data", data).exception
+    assert isinstance(refused, UsageError) and "there is no scan 9" in str(refused)

@@ -95,10 +95,10 @@ class _Between(Struct):
 def compare(engine: sa.Engine, old: int, new: int) -> tuple[list[Change], Comparison]:
     """The changes from the older scan to the newer one, the gravest first, and both in sum. Raises ``UsageError`` for
     scans that do not exist, or are the same."""
-    if old == new:
-        raise UsageError(f"scan {old} would be compared with itself; `leadapron report --list` shows which there are")
     store = Store(engine)
     first, second = store.scan(min(old, new)), store.scan(max(old, new))
+    if old == new:
+        raise UsageError(f"scan {old} would be compared with itself; `leadapron report --list` shows which there are")
     with failures(engine), engine.connect() as connection:
         before = _open(seen_in(connection, first.id, (0, 0))[0])
         seen = {one.endpoint: one for one in seen_in(connection, second.id, (0, 0))[0]}
