@@ -276,6 +276,13 @@ def test_no_octets_crash_it(octets: bytes) -> None:
     understood(octets, "optout@cert.example")
 
 
+@pytest.mark.parametrize(("to", "kind"), [("images@cert.example", "other"), ("Images+Out@cert.example", "refusal")])
+def test_what_stands_behind_a_plus_sign_tells_opt_outs_from_answers(to: str, kind: str) -> None:
+    mail = f"From: it@clinic.example\r\nTo: {to}\r\nSubject: hm\r\nMessage-ID: <a@b>\r\n\r\nx"
+    found = understood(mail.encode(), "images+out@cert.example")
+    assert found is not None and found.kind == kind
+
+
 def test_what_was_read_is_not_read_again(desk: Desk) -> None:
     for number in range(20):
         desk.box.add(mail(f"u{number}@c.example", f"hello {number}"))

@@ -59,6 +59,7 @@ def test_nothing_at_all(tmp_path: Path) -> None:
     [
         ('"open-images@cert.example"', '"Ada <ada@cert.example>"', "plain mailbox"),
         ('"optout@cert.example"', '"optout"', "plain mailbox"),
+        ('"optout@cert.example"', '"Open-Images@cert.example"', "a mailbox of its own"),
         ('"https://cert.example/open-images"', '"cert.example"', "web page"),
         ('"Example CERT"', '"Example\\nBcc: CERT"', "one line"),
         ('smtp = "mail.cert.example"', 'smtp = "mail.cert.example"\ntls = "none"', "on this machine"),

@@ -122,6 +122,13 @@ def checked(settings: Notices) -> Notices:
             raise UsageError("[[notices.sender]] name should be a short word of small letters, digits and hyphens")
     if settings.opt_out is not None and not is_mailbox(settings.opt_out):
         raise _no_mailbox("[notices] opt_out")
+    writing: list[Notices | Sender] = [settings, *settings.sender]
+    ours = {mailbox.casefold() for one in writing for mailbox in (one.from_, one.reply_to) if mailbox}
+    if settings.opt_out is not None and settings.opt_out.casefold() in ours:
+        raise UsageError(
+            "[notices] opt_out should be a mailbox of its own, neither from nor reply_to: each answer would count "
+            "as an opt-out, which nothing takes back"
+        )
     if settings.page is not None and not re.fullmatch(r"https?://[!-~]{3,500}", settings.page):
         raise UsageError("[notices] page should be the address of a web page, as https://example.org/open-images")
     if settings.smtp is not None:

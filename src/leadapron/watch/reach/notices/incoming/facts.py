@@ -26,7 +26,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from leadapron.watch.reach.mailbox import canonical, is_mailbox
+from leadapron.watch.reach.mailbox import is_mailbox
 
 Kind = Literal["bounce", "refusal", "answer", "other"]
 
@@ -187,9 +187,9 @@ def _meant_for(message: Message, opt_out: str | None) -> bool:
     if opt_out is None:
         return False
     names = ("To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To")
-    wanted = canonical(opt_out)
+    wanted = opt_out.casefold()  # not `canonical`: answers may come to what differs only behind the plus sign
     found = getaddresses([_header(message, name) for name in names])[:200]
-    return any(is_mailbox(address) and canonical(address) == wanted for _, address in found)
+    return any(address.casefold() == wanted for _, address in found)
 
 
 def _subject(message: Message) -> str:
