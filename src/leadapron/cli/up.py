@@ -63,7 +63,7 @@ async def _run(settings: Settings, config: Path | None, data: str | None, at: in
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
             loop.add_signal_handler(number, over.set)
     place = data if data is not None else settings.data
     home = guard_home(place)

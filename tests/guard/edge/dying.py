@@ -8,6 +8,7 @@ and print its exit code. The steps are those after which something else is true 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[3]
+END_S = 60.0
 
 
 def _arm(fatal: int) -> None:
@@ -98,18 +100,24 @@ class Edges:
         self._say(number)
         self._running = False
         assert self._process.stdout is not None
+        # A thread that waits for ever would keep the whole test run from ending.
+        ready, _, _ = select.select([self._process.stdout], [], [], END_S)
+        assert ready, f"the edge did not end within {END_S:g} s of signal {number}"
         return int(self._process.stdout.readline())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._running:
-            self.end(signal.SIGKILL)
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(10)
-        self.log.close()
+        try:
+            if self._running:
+                self.end(signal.SIGKILL)
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait(10)
+        finally:
+            self._process.kill()
+            self.log.close()
 
     def _say(self, number: int) -> None:
         assert self._process.stdin is not None

@@ -50,11 +50,11 @@ class Running(Struct, frozen=True):
 
 
 async def run_edge(settings: EdgeSettings, told: Told, *, retry_refused: bool = False) -> None:
-    """Until SIGTERM, SIGINT or SIGHUP; one that is ignored (nohup) stays so. Raises `UsageError` and `Failure` where it
-    cannot start."""
+    """Until SIGTERM, SIGINT or SIGHUP, which stays ignored where it is (nohup); SIGINT does not: shells have it ignored
+    for what they start in the background. Raises `UsageError` and `Failure` where it cannot start."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    numbers = [number for number in ENDS if signal.getsignal(number) != signal.SIG_IGN]
+    numbers = [number for number in ENDS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     for number in numbers:
         loop.add_signal_handler(number, stop.set)
     try:
