@@ -23,7 +23,9 @@ class Planting:
         self.engine = engine
         with engine.begin() as connection:
             row = {"started_at": OPENED, "state": "done", "targets": "[]", "options": "{}", "seed": 1, "position": 0}
-            key = connection.execute(scans.insert().values(**row, tally="{}")).inserted_primary_key
+            key = connection.execute(
+                scans.insert().values(**row, tally="{}", folded_at=row["started_at"])
+            ).inserted_primary_key
         assert key is not None
         self.scan: int = key[0]
         self.number = 0

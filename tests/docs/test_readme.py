@@ -250,6 +250,11 @@ HOW: dict[str, dict[str, How]] = {
         ),
         Elsewhere("tests/cli/test_notices.py::test_from_preview_to_answer"),
     ),
+    "docs/console.md": {
+        "leadapron user add anna --invite --may console:view,console:work": Elsewhere(
+            "tests/cli/test_watch_runs.py::test_people_can_be_let_in_before_anything_runs"
+        ),
+    },
     "docs/owners.md": dict.fromkeys(
         (
             "leadapron owner look-up 192.0.2.7:104",

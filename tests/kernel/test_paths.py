@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from leadapron.kernel.errors import Failure
+from leadapron.kernel.errors import Failure, UsageError
 from leadapron.kernel.paths import data_dir, default_data_dir, private_file
 
 
@@ -65,3 +65,10 @@ def test_a_private_file(tmp_path: Path) -> None:
     assert (tmp_path / "f").read_text() == "kept"
     with pytest.raises(Failure, match="cannot write"):
         private_file(tmp_path / "none" / "f")
+
+
+def test_a_url_is_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="database_url") as raised:
+        data_dir("postgresql+psycopg://ada:secret@db/watch")
+    assert "secret" not in str(raised.value) and not list(tmp_path.iterdir())

@@ -28,15 +28,14 @@ def location(data: str | None, settings: Settings) -> str | Path:
 
 
 def _place(data: str | None, settings: Settings) -> str | Path:
-    from leadapron.kernel.paths import DATABASE, default_data_dir
+    from leadapron.kernel.paths import DATABASE, place
 
     if data is None and settings.database_url is not None:
         return settings.database_url
-    chosen = data if data is not None else settings.data
-    place = Path(chosen).expanduser() if chosen is not None else default_data_dir()
-    if not (place / DATABASE).exists():
-        raise UsageError(f"there is no scan in {place} yet. `leadapron scan TARGET` makes one")
-    return place
+    directory = place(data if data is not None else settings.data)
+    if not (directory / DATABASE).exists():
+        raise UsageError(f"there is no scan in {directory} yet. `leadapron scan TARGET` makes one")
+    return directory
 
 
 @contextlib.contextmanager

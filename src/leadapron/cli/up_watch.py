@@ -50,8 +50,6 @@ async def watching(
         await asyncio.to_thread(partial(fold_all, location, closed_after=watch.closed_after))
         upkeep = Upkeep(engine, watch, location, rules=rules, notices=notices, lookups=lookups, say=say)
         rounds = upkeep.rounds
-        await stack.enter_async_context(upkeep)
-        _welcome([campaign.name for campaign in watch.campaign], notices.missing(), say)
         if settings.console is not None:
             parts = Parts(
                 cases=Cases(engine, rules),
@@ -61,6 +59,9 @@ async def watching(
                 rounds=rounds,
             )
             await _console(stack, config, engine, home, parts, guard, say)
+        # Last, so that nothing is scanned before a port that is taken, or another process, is noticed.
+        await stack.enter_async_context(upkeep)
+        _welcome([campaign.name for campaign in watch.campaign], notices.missing(), say)
         yield
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from leadapron.kernel.errors import Failure
+from leadapron.kernel.errors import Failure, UsageError
 
 APPLICATION = "leadapron"
 DATABASE = "leadapron.sqlite"
@@ -24,13 +24,24 @@ def default_data_dir() -> Path:
     return user_data_path(APPLICATION, appauthor=False)
 
 
+def place(chosen: str | os.PathLike[str] | None = None) -> Path:
+    """The data directory, absolute, whether it is there or not. Raises ``UsageError`` for a URL: it would become a
+    directory of that name, and a password in it would be shown."""
+    if chosen is not None and "://" in os.fspath(chosen):
+        raise UsageError(
+            "--data is a directory; the URL of a database stands in leadapron.toml as database_url, or in "
+            "LEADAPRON_DATABASE_URL"
+        )
+    return (Path(chosen).expanduser() if chosen is not None else default_data_dir()).absolute()
+
+
 def data_dir(chosen: str | os.PathLike[str] | None = None) -> Path:
     """The data directory, absolute, created with mode 0700 where it is missing.
 
     ``chosen`` (``--data``, or the configuration's) wins over the platform's. Raises ``Failure`` where it cannot be
     made or is no directory.
     """
-    path = (Path(chosen).expanduser() if chosen is not None else default_data_dir()).absolute()
+    path = place(chosen)
     try:
         if not path.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -567,9 +567,9 @@ async def test_nothing_is_served_without_tls_and_only_with_good_suites(
 
     old = server_context(certificates.server_certificate, certificates.server_key)
     old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    for context in (None, old):
+    for place, context in (("0.0.0.0:0", None), ("127.0.0.1:0", old)):  # without TLS nothing but loopback is served
         with pytest.raises(UsageError):
-            await serve_web(served.app, listen="127.0.0.1:0", tls=context)  # type: ignore[arg-type]
+            await serve_web(served.app, listen=place, tls=context)
     for listen in ("8443", "localhost", "h:99999", ":1", "h:x"):
         with pytest.raises(UsageError):
             await serve_web(
