@@ -76,6 +76,8 @@ async def test_the_edge_is_killed_at_every_step(tmp_path: Path, certificates: Ce
                 assert look(settings.queue).waiting >= len(acknowledged)
                 await stack.enter_async_context(far_side(far, certificates, port))
             await asyncio.to_thread(edges.start)
+            # All may be delivered by now: a signal before it listens would end it while it still starts.
+            await until(lambda: listening(settings.listen_port), "the edge listens")
             await until(lambda: _all(far, acknowledged), "what was acknowledged is delivered")
             await until(lambda: look(settings.queue).waiting == 0, "nothing is left")
             assert await asyncio.to_thread(edges.end) == 0
