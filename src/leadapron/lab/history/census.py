@@ -188,16 +188,19 @@ def _first_wave(drafts: list[Server], after: dict[int, int], draw: random.Random
 def _assembled(
     drafts: list[Server], before: dict[int, int], after: dict[int, int], images: dict[int, float]
 ) -> Iterator[Server]:
-    """Means of images such that both waves have the images that were published."""
+    """Means of images such that both waves have the images that were published. An archive that moves keeps its own."""
     later = {one.was: one.number for one in drafts if one.was is not None}
     means: dict[int, float] = {}
     for number in before.keys() | after.keys():
         at = later.get(number, number)
         means[number] = images[at] / after[at] if at in after else f.MEAN_IMAGES
-    fewer = f.IMAGES[0] / sum(studies * means[number] for number, studies in before.items())
+    moving = {number: studies * means[number] for number, studies in before.items() if number in later}
+    others = sum(studies * means[number] for number, studies in before.items() if number not in later)
+    fewer = (f.IMAGES[0] - sum(moving.values())) / others
     for one in drafts:
         n = one.number
-        first = _volume(one.seed, before[n], means[n] * fewer) if n in before else None
+        part = 1.0 if n in later else fewer
+        first = _volume(one.seed, before[n], means[n] * part) if n in before else None
         second = _volume(one.seed, after[n], means[n]) if n in after else None
         yield structs.replace(one, volumes=(first, second))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 from datetime import date, timedelta
 
 import numpy as np
@@ -68,6 +69,9 @@ class BigArchive:
                 tally.add(b"1.2.%d" % number, b"%d" % stamp, images, b"%d" % (number % 9973))
         self.rows += rows
         return tally.finish(0)
+
+    async def rest(self, wait: Awaitable[None]) -> None:
+        await wait
 
     async def series(self, query: SeriesQuery) -> SeriesAnswer:
         self.requests += 1

@@ -5,8 +5,9 @@ It answers through the same ``Tally`` that the real adapter feeds, so what is te
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -213,6 +214,10 @@ class FakeArchive:
                 cancelled = True
                 break
             self._add(tally, s, query)
+            if not number % 256:
+                await asyncio.sleep(0)  # others are counted at the same time
+                if cancelled := tally.yields():
+                    break
         self.rows += tally.answers
         if cancelled:
             return tally.finish(0xFE00, cancelled=True)
@@ -256,6 +261,9 @@ class FakeArchive:
             "lost": (None, "the connection was lost"),
         }[policy.at_limit]
         return policy.limit, *end
+
+    async def rest(self, wait: Awaitable[None]) -> None:
+        await wait
 
     async def series(self, query: SeriesQuery) -> SeriesAnswer:
         failure = self._fails()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from leadapron.watch.track.exposures.doors import regroup
 from leadapron.watch.track.exposures.episode import Size
@@ -96,3 +98,29 @@ def test_a_move_is_of_one_to_one_and_for_its_reason(gone: list, new: list, elsew
     assert {(m.old, m.new) for m in moves(list(reversed(olds)), list(reversed(news)), elsewhere)} == {
         (m.old, m.new) for m in found
     }, "the order in which they are met decides nothing"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        ((1_000, 30_000), (1_040, 31_300), True),
+        ((1_000, 30_000), (1_000, 30_000), True),
+        ((1_000, None), (1_040, None), True),
+        ((1_000, 30_000), (1_000, 29_999), False),  # an archive that lost images is another one
+        ((1_000, 30_000), (1_040, 50_000), False),
+        ((1_000, 30_000), (1_040, None), False),
+        ((1_000, None), (1_040, 31_300), False),
+    ],
+)
+def test_a_guess_wants_as_many_images_too(
+    before: tuple[int, int | None], after: tuple[int, int | None], moved: bool
+) -> None:
+    old, new = (
+        structs.replace(trace, marks=structs.replace(trace.marks, size=Size(studies, studies, images)))
+        for trace, (studies, images) in zip(
+            traces([(1, 104, 1, None, "Orthanc", 1), (2, 104, 2, None, "Orthanc", 1)], 100),
+            (before, after),
+            strict=True,
+        )
+    )
+    assert bool(moves([old], [new])) == moved

@@ -147,7 +147,7 @@ class DayCounts(Mapping[int, int]):
     def __init__(self, memory: Memory | None = None) -> None:
         self._memory = process_memory if memory is None else memory
         self._few: Counter[int] | None = Counter()
-        self._table = array("q")
+        self._table = array("I")
         self._by_month = False
         self._taken = 0
 
@@ -174,15 +174,16 @@ class DayCounts(Mapping[int, int]):
 
         years, months = days // 10000 - FIRST_YEAR, days // 100 % 100 - 1
         places = years * 12 + months if self._by_month else (years * 12 + months) * 31 + days % 100 - 1
-        np.add.at(np.frombuffer(self._table, dtype=np.int64), places, 1)
+        np.add.at(np.frombuffer(self._table, dtype=np.uintc), places, 1)
 
     def _to_table(self) -> None:
         assert self._few is not None
         few, self._few = self._few, None
         cells = YEARS * 12 * 31
-        self._by_month = not self._memory.take(8 * cells)
-        self._taken = 0 if self._by_month else 8 * cells
-        self._table = array("q", bytes(8 * (YEARS * 12 if self._by_month else cells)))
+        size = self._table.itemsize
+        self._by_month = not self._memory.take(size * cells)
+        self._taken = 0 if self._by_month else size * cells
+        self._table = array("I", bytes(size * (YEARS * 12 if self._by_month else cells)))
         for day, studies in few.items():
             self._table[self._place(day)] += studies
 

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from leadapron.watch.measure.count.hashing import MASK
 from leadapron.watch.measure.count.hyperloglog import HyperLogLog
+from leadapron.watch.measure.count.turn import Turn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,11 +36,22 @@ SKETCH: Final = 256
 
 class Memory:
     """A purse of octets that many collections share: one for the process, so that a thousand hostile servers fit
-    too.
+    too. ``turn`` is for large ones where it is ``tight``.
     """
 
     def __init__(self, octets: int) -> None:
         self.octets, self.taken = octets, 0
+        self.turn = Turn()
+
+    @property
+    def tight(self) -> bool:
+        """Two fifths are taken: the rest is for small collections, and for a large one at a time."""
+        return self.taken * 5 > self.octets * 2
+
+    @property
+    def large(self) -> int:
+        """So many octets make a count a large one: the hashes of some 40,000 studies where the purse has 128 MiB."""
+        return self.octets // 256
 
     def take(self, octets: int) -> bool:
         if self.taken + octets > self.octets:
@@ -114,6 +126,11 @@ class Hashes:
 
     def __del__(self) -> None:
         self._memory.give(self._taken)
+
+    @property
+    def octets(self) -> int:
+        """What it has taken from the purse."""
+        return self._taken
 
     @property
     def exact(self) -> bool:

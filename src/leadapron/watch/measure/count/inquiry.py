@@ -30,6 +30,7 @@ GIVE_UP_AFTER: Final = 4  # failures in a row without a single answer: the devic
 SAMPLE: Final = 400  # UIDs kept for series-level questions
 SAMPLE_OCTETS: Final = 2 * SAMPLE * 256
 SMALL_SAMPLE: Final = 40  # where the process has no memory left
+LONGEST_WAIT_S: Final = 600.0  # for a turn (see ``turn``), where the budget says nothing
 
 
 class Budget(Struct, frozen=True):
@@ -63,6 +64,7 @@ class Inquiry:
         self._memory, self._limit = process_memory if memory is None else memory, limit
         self._ends = None if budget.seconds is None else clock.monotonic() + budget.seconds
         self._failures = 0
+        self._asked_for_turn = self._has_turn = False
         self._taken = SAMPLE_OCTETS if self._memory.take(SAMPLE_OCTETS) else 0
         self._sample = min(SAMPLE if self._taken else SMALL_SAMPLE, budget.max_requests)
         self.stopped: Stopped | None = None
@@ -81,6 +83,12 @@ class Inquiry:
 
     def __del__(self) -> None:
         self._memory.give(self._taken)
+
+    def close(self) -> None:
+        """Nothing more will be asked."""
+        if self._has_turn:
+            self._has_turn = False
+            self._memory.turn.give()
 
     def hashes(self) -> Hashes:
         """A new collection that is paid for from the same purse."""
@@ -108,14 +116,14 @@ class Inquiry:
             self.stopped = "silence"
 
     async def study(self, query: StudyQuery) -> Answer | None:
-        """Ask once, and take in what is answered."""
-        if not self._may():
+        """Ask once, and take in what is answered. Twice where memory got tight: the second time in turn."""
+        answer = await self._when_there_is_room(query)
+        if answer is not None and answer.yielded:
+            self.answers += answer.answers
+            del answer  # its hashes too
+            answer = await self._when_there_is_room(query, in_turn=True)
+        if answer is None:
             return None
-        self.requests += 1
-        room = self._budget.max_answers - self.answers
-        most = room if query.max_answers is None else min(room, query.max_answers)
-        sample = 0 if query.want_shapes else self._sample
-        answer = await self._ask.study(msgspec.structs.replace(query, max_answers=most, sample=sample))
         self._note(answer.failure is not None, answer.answers)
         self.longest_study_answer = max(self.longest_study_answer, answer.answers)
         if query.date is not None:
@@ -138,6 +146,27 @@ class Inquiry:
         if self._progress is not None:
             self._progress(len(self.seen))
         return answer
+
+    async def _when_there_is_room(self, query: StudyQuery, *, in_turn: bool = False) -> Answer | None:
+        memory = self._memory
+        in_turn = in_turn or (memory.tight and self.seen.octets + self.patients.octets >= memory.large)
+        if in_turn and not self._asked_for_turn and self._may():
+            self._asked_for_turn = True
+            begun = self._clock.monotonic()
+            await self._ask.rest(self._take_turn())
+            if self._ends is not None:
+                self._ends += self._clock.monotonic() - begun
+        if not self._may():
+            return None
+        self.requests += 1
+        room = self._budget.max_answers - self.answers
+        most = room if query.max_answers is None else min(room, query.max_answers)
+        sample = 0 if query.want_shapes else self._sample
+        yielding = not self._asked_for_turn
+        return await self._ask.study(msgspec.structs.replace(query, max_answers=most, sample=sample, yielding=yielding))
+
+    async def _take_turn(self) -> None:
+        self._has_turn = await self._memory.turn.take(self._budget.seconds or LONGEST_WAIT_S)
 
     async def slice(self, span: DateRange) -> Answer | None:
         """One range of dates; asked again once if the answer failed before anything came."""

@@ -66,7 +66,13 @@ async def count(
     """
     clock = clock or SystemClock()
     inquiry = Inquiry(ask, budget or Budget(), clock, progress, memory, limit)
-    counter = _Counter(inquiry, as_day(clock.now().date()), depth, rng or random.Random())
+    try:
+        return await _outcome(inquiry, _Counter(inquiry, as_day(clock.now().date()), depth, rng or random.Random()))
+    finally:
+        inquiry.close()
+
+
+async def _outcome(inquiry: Inquiry, counter: _Counter) -> CountOutcome:
     failed = await counter.run()
     if failed is not None:
         return CountOutcome(failed, Shapes(), inquiry.seen.fingerprint())

@@ -7,7 +7,7 @@ are UIDs of a few studies without an image count, in memory, so that their serie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -67,7 +67,8 @@ class StudyQuery(Struct, frozen=True):
     PatientID, ``*`` and then digits or letters, or these alone; None: empty. Return keys: StudyInstanceUID, StudyDate,
     PatientID, NumberOfStudyRelatedInstances, StudyTime where ``time`` is set; with ``want_shapes`` PatientName and
     PatientBirthDate too. ``max_answers``: send C-CANCEL after so many (the answer is then ``cancelled``). ``sample``:
-    how many UIDs of studies without an image count to keep.
+    how many UIDs of studies without an image count to keep. ``yielding``: give up, by C-CANCEL, when memory gets tight
+    and the answer is a large one (it is then ``yielded``).
     """
 
     date: DateRange | None = None
@@ -76,6 +77,7 @@ class StudyQuery(Struct, frozen=True):
     want_shapes: bool = False
     max_answers: int | None = None
     sample: int = 0
+    yielding: bool = False
 
 
 class SeriesQuery(Struct, frozen=True):
@@ -95,8 +97,8 @@ class Answer(Struct, frozen=True):
     """The whole answer to a ``StudyQuery``: what the pending responses add up to, and how they ended.
 
     ``status``: the final DIMSE status, None when none came; then ``failure`` says why not (time-out, lost connection,
-    aborted, malformed), in our words. ``cancelled``: we had enough and sent C-CANCEL. ``answers``: pending responses,
-    FF00 and FF01 alike.
+    aborted, malformed), in our words. ``cancelled``: we had enough and sent C-CANCEL; ``yielded``: that was because
+    memory is short, so that it has to be asked again. ``answers``: pending responses, FF00 and FF01 alike.
 
     Everything else counts each StudyInstanceUID once: ``dates`` studies by day (yyyymmdd), ``undated`` those whose date
     is empty, absent or no date, ``images`` the sum of the counts that can be believed, ``images_missing`` studies
@@ -129,6 +131,7 @@ class Answer(Struct, frozen=True):
     wrong_level: int
     sample: Mapping[int, bytes]
     shapes: Shapes | None = None
+    yielded: bool = False
 
     @property
     def ok(self) -> bool:
@@ -182,6 +185,7 @@ class Ask(Protocol):
     """What is injected: three kinds of questions, one at a time. Raises for nothing that a server does.
 
     Pauses between requests, reconnects and time-outs are the asker's; each call is one DIMSE request at most.
+    ``rest``: nothing is asked while ``wait`` lasts, which is our own affair: it is not of the time for this server.
     """
 
     async def study(self, query: StudyQuery) -> Answer: ...
@@ -189,3 +193,5 @@ class Ask(Protocol):
     async def series(self, query: SeriesQuery) -> SeriesAnswer: ...
 
     async def image(self, query: ImageQuery) -> ImageAnswer: ...
+
+    async def rest(self, wait: Awaitable[None]) -> None: ...

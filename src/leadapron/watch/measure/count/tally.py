@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from leadapron.watch.measure.count.days import DayCounts, bounds, valid_day
-from leadapron.watch.measure.count.hashes import LIMIT, Hashes, Memory
+from leadapron.watch.measure.count.hashes import LIMIT, Hashes, Memory, process_memory
 from leadapron.watch.measure.count.hashing import KeyedHash, process_hash
 from leadapron.watch.measure.count.query import Answer, ImageAnswer, SeriesAnswer, StudyQuery
 from leadapron.watch.measure.count.remember import LONGEST, Remembered
@@ -70,6 +70,8 @@ class Tally:
         limit: int = LIMIT,
     ) -> None:
         self._query, self._hash = query, hash_of
+        self._memory = process_memory if memory is None else memory
+        self._yielded = False
         self._pattern = (query.patient or "*").encode().lower()
         self._closely = query.time is not None or self._pattern != b"*"
         self._span = None if query.date is None else bounds(query.date)
@@ -92,6 +94,13 @@ class Tally:
     def answers(self) -> int:
         """Pending responses so far."""
         return self._answers + len(self._raw)
+
+    def yields(self) -> bool:
+        """Whether to stop here for want of memory."""
+        memory = self._memory
+        taken = self._studies.octets + self._patients.octets
+        self._yielded |= self._query.yielding and memory.tight and taken >= memory.large
+        return self._yielded
 
     def add(
         self,
@@ -153,6 +162,7 @@ class Tally:
             wrong_level=self._wrong_level,
             sample=self._sample,
             shapes=None if self._shape is None else self._shape.shapes(),
+            yielded=self._yielded,
         )
 
     def _is_outside(self, time: bytes, patient: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from leadapron.kernel.errors import (
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 MAX_ASSOCIATIONS: Final = 10
 OUR_SHORTAGES: Final = frozenset(("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL"))  # never the server's
+LOOK: Final = 4_096  # answers after which it is asked again whether they are enough
 DRAIN_S: Final = 5.0
 """Seconds for a server to heed a C-CANCEL; then the association is aborted."""
 
@@ -107,6 +108,7 @@ class Asker:
             keys,
             lambda syntax: study_reader(query, syntax, tally),
             query.max_answers,
+            tally.yields,
         )
         return tally.finish(status, failure, cancelled=cancelled)
 
@@ -128,6 +130,13 @@ class Asker:
         status, failure, _ = await self._find(QueryLevel.IMAGE, keys, lambda syntax: image_reader(syntax, tally))
         return tally.finish(status, failure)
 
+    async def rest(self, wait: Awaitable[None]) -> None:
+        await self._leave()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await wait
+        self._until += loop.time() - begun
+
     async def patients(self) -> PatientAnswer:
         """Not one of the counting's questions: for servers that list no study without its patient."""
         tally = PatientTally()
@@ -146,13 +155,15 @@ class Asker:
         keys: dict[int, str | None],
         reader: Callable[[str], Identifier],
         most: int | None = None,
+        enough: Callable[[], bool] | None = None,
     ) -> tuple[int | None, str | None, bool]:
-        """Ask; gives the final status, or what failed in our words, and whether we cancelled."""
+        """Ask; gives the final status, or what failed in our words, and whether we cancelled: after ``most`` answers,
+        or when ``enough`` says so."""
         loop = asyncio.get_running_loop()
         if self._asked:
             await asyncio.sleep(self._visit.options.pause)
         self._asked = True
-        cancelled = False
+        cancelled = yielded = False
         left = most or 0
         try:
             async with asyncio.timeout_at(self._until) as bound:
@@ -162,10 +173,13 @@ class Asker:
                 read = reader(context.transfer_syntax)
 
                 def sink(buffer: bytes, start: int, end: int) -> None:
-                    nonlocal cancelled, left
+                    nonlocal cancelled, left, yielded
+                    if yielded:
+                        return
                     read(buffer, start, end)
                     left -= 1
-                    if left <= 0 and not cancelled:
+                    yielded = not left % LOOK and left > 0 and enough is not None and enough()
+                    if (left <= 0 or yielded) and not cancelled:
                         cancelled = True
                         association.cancel()
                         bound.reschedule(min(self._until, loop.time() + DRAIN_S))
@@ -224,6 +238,12 @@ class Asker:
         if self._association.accepted(self._model) is None:
             raise NotAccepted("no presentation context was accepted for queries")
         return self._association
+
+    async def _leave(self) -> None:
+        """Release the association; the next question asks for another."""
+        stack, self._stack, self._association = self._stack, contextlib.AsyncExitStack(), None
+        with contextlib.suppress(WireError):
+            await stack.aclose()
 
     async def _drop(self) -> None:
         """After a failure nothing can follow on this association: abort it."""

@@ -3,8 +3,8 @@
 Recognised by the machine, never by its patients. The same TLS certificate is sure, as long as nobody else shows it: a
 product that comes with one certificate for everybody, or one that stands on several servers, tells nothing. Without one
 it is a guess, marked as one: the same product, version, implementation UID and behaviour towards AE titles, an exact
-count of at least a hundred studies, and as many studies as before or a few more. Where two could be meant, nothing is
-said. Several doors of one archive move together, each to the same port where there is one.
+count of at least a hundred studies, and as many studies and images as before or a few more. Where two could be meant,
+nothing is said. Several doors of one archive move together, each to the same port where there is one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from leadapron.watch.track.exposures.model import Marks
 
 TELLING: Final = 100  # studies
 GROWTH: Final = 1.1
-MORE: Final = 50  # studies, beside the growth
+MORE: Final = 20  # studies, beside the growth
+MOST_IMAGES: Final = 100  # of one of them
 
 
 class Trace(Struct, frozen=True):
@@ -70,7 +71,18 @@ def _studies(trace: Trace) -> int:
 
 
 def _may_have_grown(old: Trace, new: Trace) -> bool:
-    return _studies(old) <= _studies(new) <= _studies(old) * GROWTH + MORE
+    before, after = _studies(old), _studies(new)
+    if not before <= after <= before * GROWTH + MORE:
+        return False
+    old_images, images = _images(old), _images(new)
+    if old_images is None or images is None:
+        return old_images is images  # who lets images be counted does so elsewhere too
+    return old_images <= images <= old_images * GROWTH + MORE * MOST_IMAGES
+
+
+def _images(trace: Trace) -> int | None:
+    size = trace.marks.size
+    return None if size is None else size.images
 
 
 def _pairs(
