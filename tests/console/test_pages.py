@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -331,3 +334,42 @@ async def test_the_overview_follows_what_is_folded_and_nobody_waits_for_it(
         page = (await anna.get("/")).text
         assert "As of 2026-11-21 23:30 UTC" in page
         assert re.search(r'<a href="/notices">0</a>', page)
+
+
+async def test_the_overview_is_there_before_anybody_asks(
+    tmp_path: Path, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leadapron.console.queries import overview as queries
+
+    made: list[object] = []
+    making = queries.overview
+
+    def slow(connection: sa.Connection) -> queries.Overview:
+        time.sleep(0.2)
+        made.append(found := making(connection))
+        return found
+
+    monkeypatch.setattr(queries, "overview", slow)
+    fill(engine, SMALL)
+    async with console(tmp_path, engine) as served:
+        assert len(made) == 1, "the first visitor would have waited for it"
+        async with served.client(await served.session()) as anna:
+            assert "As of 2026-11-21" in (await anna.get("/")).text
+        assert len(made) == 1
+
+
+async def test_a_database_that_takes_its_time_holds_up_no_start(
+    tmp_path: Path, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from leadapron.console.pages import overview as pages
+    from leadapron.console.queries import overview as queries
+
+    held, making = threading.Event(), queries.overview
+    monkeypatch.setattr(pages, "START_S", 0.05)
+    monkeypatch.setattr(queries, "overview", lambda connection: (held.wait(30), making(connection))[1])
+    fill(engine, SMALL)
+    async with console(tmp_path, engine) as served, served.client(await served.session()) as anna:
+        assert (await anna.get("/cases")).status_code == 200
+        asked = asyncio.create_task(anna.get("/"))
+        held.set()
+        assert "As of 2026-11-21" in (await asked).text

@@ -39,9 +39,9 @@ class Pages:
             },
         )
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Make what the first visitor would wait for."""
-        self._overview.begin()
+        await self._overview.begin()
 
     async def close(self) -> None:
         await self._overview.close()

@@ -93,7 +93,7 @@ async def run_console(
             strangers=Strangers(clock),
         )
         await asyncio.to_thread(warm)
-        pages.begin()
+        await pages.begin()
         server = await serve_web(front, listen=settings.listen, tls=tls, limits=Limits(), where="[console] listen")
         await stack.enter_async_context(server)
         scheme = "http" if tls is None else "https"

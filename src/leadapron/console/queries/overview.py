@@ -7,8 +7,9 @@ wide, and reading them is what costs. Second doors to the same archive are not c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from heapq import nsmallest
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,9 @@ from leadapron.watch.track.tables import cases, days, exposures, notices, scans
 TOP: Final = 10
 WEEKS: Final = 53
 _OPEN: Final = sa.and_(exposures.c.state == "open", exposures.c.door_of.is_(None))
+
+Sums = dict[Any, list[int]]
+Order = Callable[[tuple[str, list[int]]], tuple[int, int, str]]
 
 
 class Totals(Struct, frozen=True):
@@ -88,8 +92,8 @@ def waiting(connection: sa.Connection) -> tuple[dict[str, int], int]:
 
 
 def overview(connection: sa.Connection) -> Overview:
-    countries = _shares(connection, exposures.c.country, None)
-    totals = _totals(connection, countries)
+    found = _open(connection)
+    totals = _totals(connection, found)
     points, weeks = _over_time(connection)
     return Overview(
         as_of=connection.execute(sa.select(sa.func.max(scans.c.folded_at))).scalar(),
@@ -97,22 +101,60 @@ def overview(connection: sa.Connection) -> Overview:
         days=points,
         weeks=weeks,
         fix=survival.curve(_spans(connection)),
-        countries=_parted(countries, totals.studies),
-        owners=_owners(connection, totals.studies),
+        countries=_most(found.countries, totals.studies, _by_studies),
+        owners=_most(found.owners, totals.studies, _by_studies, TOP, found.confirmed),
         archives=_archives(connection, totals.studies),
-        software=_parted(_shares(connection, exposures.c.product, TOP), totals.studies),
+        software=_most(found.software, totals.studies, _by_servers, TOP),
     )
 
 
-def _totals(connection: sa.Connection, countries: tuple[Share, ...]) -> Totals:
+class _Open(Struct, frozen=True):
+    """Archives that stand open, their studies and images, by name; '' is what is not known. ``confirmed``: the owners
+    that a person named."""
+
+    countries: Sums
+    software: Sums
+    owners: Sums
+    confirmed: frozenset[str]
+
+
+def _open(connection: sa.Connection) -> _Open:
+    """All in one pass. The owner: an organisation that a person confirmed, else the network's operator, which is who
+    could be asked."""
+    told = _confirmed(connection)
+    of = (exposures.c.id, exposures.c.country, exposures.c.product, exposures.c.operator)
+    query = sa.select(*of, exposures.c.studies, exposures.c.images).where(_OPEN)
+    places: Sums = {}
+    owners: Sums = {}
+    for number, country, product, operator, studies, images in connection.execute(query):
+        for sums, name in ((places, (country, product)), (owners, told.get(number) or operator)):
+            kept = sums.get(name)
+            if kept is None:
+                kept = sums[name] = [0, 0, 0]
+            kept[0] += 1
+            kept[1] += studies or 0
+            kept[2] += images or 0
+    countries: Sums = {}
+    software: Sums = {}
+    for (country, product), more in places.items():
+        for sums, name in ((countries, country or ""), (software, product or "")):
+            sums[name] = [a + b for a, b in zip(sums.get(name, (0, 0, 0)), more, strict=True)]
+    owners.pop(None, None)
+    return _Open(countries, software, owners, frozenset(told.values()))
+
+
+def _confirmed(connection: sa.Connection) -> dict[int, str]:
+    """Owners that a person named, by exposure."""
+    query = sa.select(cases.c.exposure_id, cases.c.owner).where(cases.c.owner.is_not(None))
+    named = ((number, _organisation(text)) for number, text in connection.execute(query))
+    return {number: name for number, name in named if name}
+
+
+def _totals(connection: sa.Connection, found: _Open) -> Totals:
     doors = sa.select(sa.func.count()).where(exposures.c.state == "open")
-    return Totals(
-        servers=int(connection.execute(doors).scalar_one()),
-        archives=sum(one.servers for one in countries),
-        studies=sum(one.studies for one in countries),
-        images=sum(one.images for one in countries),
-        countries=sum(bool(one.name) for one in countries),
-    )
+    archives, studies, images = (sum(kept[place] for kept in found.countries.values()) for place in range(3))
+    countries = sum(bool(name) for name in found.countries)
+    return Totals(int(connection.execute(doors).scalar_one()), archives, studies, images, countries)
 
 
 def _over_time(connection: sa.Connection) -> tuple[tuple[Day, ...], tuple[Week, ...]]:
@@ -158,23 +200,19 @@ def _spans(connection: sa.Connection) -> Iterable[tuple[int, bool, int]]:
         yield (date.fromisoformat(last) - date.fromisoformat(first)).days, state == "closed", count
 
 
-def _shares(connection: sa.Connection, column: sa.ColumnElement[Any], most: int | None) -> tuple[Share, ...]:
-    """Open exposures by a column, the most studies first, or the ``most`` with the most servers; '' where it is not
-    known."""
-    name = sa.func.coalesce(column, "")
-    summed = sa.func.coalesce(sa.func.sum(exposures.c.studies), 0)
-    query = sa.select(name, sa.func.count(), summed, sa.func.coalesce(sa.func.sum(exposures.c.images), 0))
-    query = query.where(_OPEN).group_by(name)
-    if most is None:
-        query = query.order_by(summed.desc(), sa.func.count().desc(), name)
-    else:
-        query = query.order_by(sa.func.count().desc(), summed.desc(), name).limit(most)
-    rows = connection.execute(query).all()
-    return tuple(_share(one, servers, exams, pictures, 0) for one, servers, exams, pictures in rows)
+def _by_studies(one: tuple[str, list[int]]) -> tuple[int, int, str]:
+    return -one[1][1], -one[1][0], one[0]
 
 
-def _parted(shares: tuple[Share, ...], of: int) -> tuple[Share, ...]:
-    return tuple(msgspec.structs.replace(one, part=one.studies / of if of else 0.0) for one in shares)
+def _by_servers(one: tuple[str, list[int]]) -> tuple[int, int, str]:
+    return -one[1][0], -one[1][1], one[0]
+
+
+def _most(
+    sums: Sums, of: int, order: Order, most: int | None = None, owners: frozenset[str] = frozenset()
+) -> tuple[Share, ...]:
+    first = sorted(sums.items(), key=order) if most is None else nsmallest(most, sums.items(), key=order)
+    return tuple(_share(name, kept[0], kept[1], kept[2], of, name in owners) for name, kept in first)
 
 
 def _share(name: str, servers: int, exams: int, images: int, of: int, owner: bool = False) -> Share:
@@ -193,23 +231,6 @@ def _organisation(text: str) -> str | None:
         return _owner.decode(text).organisation
     except msgspec.DecodeError:
         return None
-
-
-def _owners(connection: sa.Connection, studies: int) -> tuple[Share, ...]:
-    """Organisations that a person confirmed; else the network's operator, which is who could be asked."""
-    confirmed = sa.select(cases.c.exposure_id, cases.c.owner).where(cases.c.owner.is_not(None))
-    told = {number: _organisation(text) for number, text in connection.execute(confirmed)}
-    found: dict[str, list[int]] = {}
-    owners = set(told.values())
-    single = sa.select(exposures.c.id, exposures.c.operator, exposures.c.studies, exposures.c.images).where(_OPEN)
-    for number, operator, exams, pictures in connection.execute(single):
-        kept = found.setdefault(told.get(number) or operator or "", [0, 0, 0])
-        kept[0] += 1
-        kept[1] += exams or 0
-        kept[2] += pictures or 0
-    named = [_share(one, kept[0], kept[1], kept[2], studies, one in owners) for one, kept in found.items() if one]
-    named.sort(key=lambda share: (-share.studies, -share.servers, share.name))
-    return tuple(named[:TOP])
 
 
 def _archives(connection: sa.Connection, studies: int) -> tuple[Share, ...]:
