@@ -17,6 +17,9 @@ the piece; the limits of ``[notices]`` for a receiving domain hold for them.
 
 A round can be killed anywhere, repeated at will, and run twice at once. Each action is one transaction, which first
 locks its case and looks whether the action is still to be done; what one round did not come to, the next one does.
+
+No case is left without a next step. A notice that is dropped is due again after a while; where nobody at a level can be
+written to, a person is shown so, and after that level's waiting time the case goes up all the same.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from msgspec import Struct
 from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort
-from leadapron.watch.reach.cases.model import Case, Kind
+from leadapron.watch.reach.cases.model import TITLES, Case, Kind
 from leadapron.watch.reach.cases.settings import Rules
 from leadapron.watch.reach.cases.store import Cases
 from leadapron.watch.reach.notices.alone import alone
@@ -104,6 +107,7 @@ class _Round:
                 pass  # a case that moved has a history at its new address
             while self._opened():
                 pass
+            self._stranded()
             self._due()
         lists = {field: tuple(numbers) for field, numbers in self._done.items()}
         return Followed(**lists, problems=tuple(self._problems.values()))
@@ -171,6 +175,22 @@ class _Round:
 
     # ---- what is due -------------------------------------------------------------------------------------------------
 
+    def _stranded(self) -> None:
+        """Cases whose last notice was dropped, by a sender because of what is over by now, say: back to the ladder."""
+        said = notices.alias()
+        last = sa.select(sa.func.max(said.c.id)).where(said.c.case_id == cases.c.id, said.c.purpose != "thanks")
+        query = (
+            sa.select(cases.c.id)
+            .join_from(cases, notices, notices.c.id == last.scalar_subquery())
+            .where(notices.c.state == "dropped", cases.c.due.is_(None), cases.c.hold.is_(None))
+            .where(cases.c.state.in_(("confirmed", "notified", "acknowledged", "escalated")))
+            .order_by(cases.c.id)
+        )
+        with self._engine.connect() as connection:
+            ids = list(connection.execute(query).scalars())
+        for id in ids:
+            self._cases.dropped(id)
+
     def _due(self) -> None:
         """Each case once, and once more where the first action made another one due (a level up, then the notice)."""
         for _ in range(2):
@@ -200,8 +220,24 @@ class _Round:
                 elif case.hold is None:
                     self._write(connection, case)
         except UsageError as error:
-            self._problems[id] = Problem(id, str(error))
-            self._cases.trouble(id, str(error))
+            if not self._passed_over(id, str(error)):
+                self._problems[id] = Problem(id, str(error))
+                self._cases.trouble(id, str(error))
+
+    def _passed_over(self, id: int, why: str) -> bool:
+        """Up again, where nobody at this level could be written to for as long as they would get to answer: until
+        then a person is shown that an address is missing."""
+        with self._engine.begin() as connection:
+            case = self._cases.lock(id, connection)
+            found = self._settings.next_rung(case.level, case.reminders)
+            if case.due != "escalation" or case.due_at is None or found is None or case.hold is not None:
+                return False
+            if case.due_at > iso(self._clock.now() - found[1]):
+                return False
+            text = f"nobody at the {TITLES[case.level]} could be written to: {why}"
+            self._cases.escalate(id, "rule", found[0].level, text, connection=connection)
+        self._done["escalated"].append(id)
+        return True
 
     def _write(self, connection: sa.Connection, case: Case) -> None:
         if case.due != "thanks" and not self._stands_open(connection, case):

@@ -7,6 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from leadapron.watch.reach.cases.facts import IN_HAND
 from leadapron.watch.reach.cases.model import OPEN, TITLES, Case, Due
 from leadapron.watch.reach.cases.reading import Reading
 from leadapron.watch.track.database import failures
@@ -20,7 +21,6 @@ _WHAT: Final[dict[Due, str]] = {
     "thanks": "thanks to the owner",
     "close": "closing",
 }
-_IN_HAND = ("draft", "approved", "sending", "unsure")
 
 
 def advice(engine: sa.Engine, reading: Reading, cases: Sequence[Case]) -> dict[int, str]:
@@ -33,7 +33,7 @@ def advice(engine: sa.Engine, reading: Reading, cases: Sequence[Case]) -> dict[i
             some = ids[start : start + 500]
             in_hand = (
                 sa.select(notices.c.case_id, notices.c.id, notices.c.state, notices.c.channel)
-                .where(notices.c.case_id.in_(some), notices.c.state.in_(_IN_HAND))
+                .where(notices.c.case_id.in_(some), notices.c.state.in_(IN_HAND))
                 .order_by(notices.c.id)
             )
             waiting.update(

@@ -20,6 +20,7 @@ from leadapron.watch.reach.cases import refusals
 from leadapron.watch.reach.cases.model import Case, Due, Kind, Owner, State, actor, after
 from leadapron.watch.reach.cases.reading import Reading
 from leadapron.watch.reach.cases.words import said, who
+from leadapron.watch.reach.mailbox import canonical
 from leadapron.watch.track.tables import cases, notices, steps
 
 _DUE: Final[dict[str, Due]] = {"first": "first", "reminder": "reminder", "escalation": "escalation", "thanks": "thanks"}
@@ -54,10 +55,13 @@ class Changing(Reading):
                 return why
         if case.hold is not None:
             return f"the case is on hold: {case.hold}"
+        # What scans proved counts before the next round tells the case.
         if purpose == "thanks":
-            return None if case.state in ("fixed", "closed") else "it is not closed any more"
+            return None if case.state in ("fixed", "closed") and not case.is_open else "it is not closed any more"
         if case.state in ("fixed", "closed"):
             return f"the case is {case.state}"
+        if not case.is_open:
+            return "scans proved it closed"
         if case.state in ("new", "reopened"):
             return "nobody has confirmed who the owner is"
         return None
@@ -83,7 +87,7 @@ class Changing(Reading):
         row = {"case_id": case.id, "at": now, "by": who(by), "kind": kind, "before": case.state, "after": to}
         connection.execute(steps.insert().values(**row, text=said(text), notice_id=notice_id))
         if kind != "note":
-            values["trouble"] = None  # something happened; the rule tries again
+            values.setdefault("trouble", None)  # something happened; the rule tries again
         connection.execute(cases.update().where(cases.c.id == case.id).values(state=to, changed_at=now, **values))
 
     def trouble(self, id: int, why: str) -> None:
@@ -103,6 +107,27 @@ class Changing(Reading):
             return dict(NOTHING_DUE)
         sent = self._clock.now() if sent_at is None else datetime.fromisoformat(sent_at)
         return {"due": found[0].due, "due_at": iso(sent + found[1])}
+
+    def _owed(self, connection: sa.Connection, case: Case, wait: timedelta) -> Values:
+        """What is due where nothing is, because a notice did not go out or did not arrive: the same again after
+        ``wait``, where none went out at this level; else what comes after it."""
+        at_level = sa.and_(notices.c.case_id == case.id, notices.c.level == case.level, notices.c.purpose != "thanks")
+        came_back = (
+            sa.select(notices.c.recipient)
+            .join(steps, steps.c.notice_id == notices.c.id)
+            .where(at_level, steps.c.kind == "bounced")
+        )
+        back = [canonical(recipient) for recipient in connection.execute(came_back).scalars() if "@" in recipient]
+        if case.state == "confirmed":
+            return dict(NOTHING_DUE) if case.mailbox in back else self._due("first", wait)
+        sent = sa.select(sa.func.max(notices.c.sent_at)).where(at_level, notices.c.state == "sent")
+        sent_at = connection.execute(sent).scalar()
+        if case.level and sent_at is None and not back:
+            return self._due("escalation", wait)
+        values = self._rung(case.level, case.reminders, sent_at)
+        if values["due_at"] is not None:
+            values["due_at"] = max(values["due_at"], iso(self._clock.now() + wait))
+        return values
 
     def _answered(self, connection: sa.Connection, case: Case) -> Values:
         """What is due once the owner has answered: the same as before, but not for a while."""

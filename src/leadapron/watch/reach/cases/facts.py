@@ -7,13 +7,17 @@ before it could note that it had told, it counts once.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from leadapron.watch.reach.cases.changing import NOTHING_DUE, Changing, Values
-from leadapron.watch.reach.cases.model import OPEN, TITLES, Kind, actor, after
-from leadapron.watch.track.tables import cases, notices
+from leadapron.watch.reach.cases.model import OPEN, TITLES, Case, Kind, actor, after
+from leadapron.watch.reach.cases.words import said
+from leadapron.watch.track.tables import cases, notices, steps
+
+IN_HAND: Final = ("draft", "approved", "sending", "unsure")
+"""States of notices of which somebody still has to make something."""
 
 
 class Facts(Changing):
@@ -28,7 +32,7 @@ class Facts(Changing):
             due: Values = {}
             if purpose == "thanks":
                 due = self._due("close", self._settings.span("close"))
-            elif case.state in OPEN:
+            elif case.state in OPEN and self._level(inside, notice_id) == case.level:
                 due = NOTHING_DUE
             if not self._told(inside, notice_id, "drafted"):
                 self._step(inside, case, "drafted", by, purpose, notice_id, **due)
@@ -54,12 +58,39 @@ class Facts(Changing):
     def bounced(
         self, id: int, notice_id: int, text: str, by: str = "mail", *, connection: sa.Connection | None = None
     ) -> None:
-        """It did not arrive: a person has to find another way. Told twice, it counts once."""
+        """It did not arrive: a person has to find another way. Told twice, it counts once.
+
+        Above the owner the ladder goes on meanwhile; a notice to somebody who is no longer the one to write to changes
+        nothing but the history."""
         with self._within(connection) as inside:
             case = self.lock(id, inside)
-            if not self._told(inside, notice_id, "bounced"):
-                values = NOTHING_DUE if case.state in OPEN else {}
-                self._step(inside, case, "bounced", by, text, notice_id, **values)
+            if self._told(inside, notice_id, "bounced"):
+                return
+            level = self._level(inside, notice_id)
+            if level != case.level or self._past(inside, case, notice_id):
+                self._step(inside, case, "note", by, f"notice to the {TITLES[level]}: {text}", notice_id)
+                return
+            values: Values = {}
+            if case.state in OPEN and case.due not in ("first", "escalation"):
+                values = NOTHING_DUE
+                if level or case.state == "acknowledged":
+                    rung = self._rung(case.level, case.reminders, None)
+                    values = {**rung, "trouble": f"the {TITLES[level]}: {said(text)}"}
+            self._step(inside, case, "bounced", by, text, notice_id, **values)
+
+    def dropped(self, id: int, *, connection: sa.Connection | None = None) -> None:
+        """A notice is not sent, for ever, and none is in hand. Where nothing else is planned, what it was for is due
+        again after the days that an owner who answered gets."""
+        with self._within(connection) as inside:
+            case = self.lock(id, inside)
+            waits = sa.select(notices.c.id).where(notices.c.case_id == id, notices.c.state.in_(IN_HAND))
+            if (
+                case.state in OPEN - {"new", "reopened"}
+                and case.due is None
+                and inside.execute(waits.limit(1)).first() is None
+            ):
+                values = self._owed(inside, case, self._settings.span("answered"))
+                inside.execute(cases.update().where(cases.c.id == id).values(values))
 
     def answered(
         self,
@@ -95,3 +126,13 @@ class Facts(Changing):
             values |= {"level": 0, "reminders": 0}
         self._step(connection, case, kind, "scan", text, **values)
         return True
+
+    def _level(self, connection: sa.Connection, notice_id: int) -> int:
+        return int(connection.execute(sa.select(notices.c.level).where(notices.c.id == notice_id)).scalar_one())
+
+    def _past(self, connection: sa.Connection, case: Case, notice_id: int) -> bool:
+        """Whether another owner was confirmed since this notice was drafted."""
+        latest = sa.select(sa.func.max(steps.c.id)).where(steps.c.case_id == case.id)
+        confirmed = connection.execute(latest.where(steps.c.kind == "confirmed")).scalar()
+        drafted = connection.execute(latest.where(steps.c.notice_id == notice_id)).scalar()
+        return drafted is not None and (confirmed or 0) > drafted

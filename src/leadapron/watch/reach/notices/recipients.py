@@ -51,7 +51,9 @@ def recipient(
     owner = case.owner
     if level == 0 and owner is None:
         raise UsageError(f"nobody has confirmed the owner of case {case.id}: leadapron cases confirm {case.id}")
-    code = (owner.country if level == 0 and owner is not None else None) or case.country
+    # Operators and CERTs are those of where the server stands; the law and its authority are the owner's.
+    theirs = None if owner is None else owner.country
+    code = case.country or theirs if LEVELS[level] in ("operator", "cert") else theirs or case.country
     land = None if code is None else country(code)
     wished = owner.language if level == 0 and owner is not None else None
     language = _language(wished, land, settings, arms)

@@ -209,13 +209,15 @@ class Notices:
             return approved
 
     def drop(self, id: int, by: str, why: str) -> Notice:
-        """It is not sent, for ever."""
+        """It is not sent, for ever. What it was for is due again after a while, see `Cases.dropped`."""
         kept = printable(why, 500)
         if kept is None:
             raise UsageError("say why it is dropped; the case's history has to tell")
         with self._within(None) as connection:
             values = {"state": "dropped", "answer": kept}
-            return self._change(connection, id, ("draft", "approved", "failed"), values, f"dropped: {kept}", by)
+            changed = self._change(connection, id, ("draft", "approved", "failed"), values, f"dropped: {kept}", by)
+            self.cases.dropped(changed.case_id, connection=connection)
+            return changed
 
     def resolve(self, id: int, sent: bool, by: str) -> Notice:
         """A person says whether a notice that is unsure went out; not sent: it is approved, and goes with the next
