@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 from leadapron.cli.feed import FORMATS
 from leadapron.watch.measure.judge import known_findings
 from leadapron.watch.measure.record import FindingRef
+from leadapron.watch.reach.feeds import about, plain
 from leadapron.watch.reach.feeds import csv as csv_feed
-from leadapron.watch.reach.feeds import plain
 from leadapron.watch.reach.feeds.about import About
 from leadapron.watch.reach.feeds.entries import Selection, read
 from leadapron.watch.reach.feeds.formats import writer
 from leadapron.watch.reach.feeds.weakness import CWES, weaknesses
 from planted import FINDINGS, Planting
+from sightings import archive, exact
+from watch_folding import round_of, with_certificate
 
 ABOUT = About(sender="CERT Example", made_at="2026-11-22T06:00:00Z", tlp="amber")
 HOSTILE = (
@@ -43,8 +45,8 @@ HOSTILE = (
 )
 
 
-def written(engine: sa.Engine, format_: str, about: About = ABOUT, **selection: Any) -> str:
-    return "".join(writer(format_)(read(engine, Selection(**selection)), about))
+def written(engine: sa.Engine, format_: str, said: About = ABOUT, **selection: Any) -> str:
+    return "".join(writer(format_)(read(engine, Selection(**selection)), said))
 
 
 def street(engine: sa.Engine) -> list[int]:
@@ -113,6 +115,66 @@ def test_a_feed_of_nothing(engine: sa.Engine, format_: str) -> None:
         assert [one.type for one in bundle.objects] == ["marking-definition", "identity"]
     else:
         assert text == ""
+
+
+# ---- a server that left for another address ----------------------------------------------------------------------
+
+
+def relocation(engine: sa.Engine, *, sure: bool = True) -> None:
+    """One server moves from 127.0.0.1 to ::7, one stays, one is closed; all by folding."""
+    here, there = archive(1, exact(500)), archive(7, exact(500), where="::7")
+    if sure:
+        here, there = with_certificate(here, "ab"), with_certificate(there, "ab")
+    other = archive(3, exact(90_000), name="OTHER_1", uid="1.2.3")
+    round_of(engine, 0, [here, other, archive(4, exact(9))])
+    gone = {("127.0.0.1", 11112): "ETIMEDOUT", ("127.0.0.4", 11112): "ECONNREFUSED"}
+    round_of(engine, 1, [there, other], gone, closed_after=1)
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_a_moved_server_is_not_told_as_closed(engine: sa.Engine, sure: bool) -> None:
+    relocation(engine, sure=sure)
+    uids = [str(about.endpoint_id(address, 11112)) for address in ("127.0.0.1", "::7")]
+    told = {one["address"]: one for one in map(json.loads, written(engine, "jsonl", state="all").splitlines())}
+    old, new = told["127.0.0.1"], told["::7"]
+    assert (old["state"], old["moved_to"], old["moved_to_id"]) == ("moved", "[::7]:11112", new["id"])
+    assert old["moved_sure"] is sure and [old["id"], new["id"]] == uids
+    assert [(e["kind"], e["moved_from"]) for e in new["events"]] == [("moved", "127.0.0.1:11112")]
+    assert told["127.0.0.4"]["state"] == "closed" and told["127.0.0.4"]["moved_to"] is None
+    assert (new["state"], new["moved_to"], new["moved_sure"]) == ("open", None, None)
+
+    events = {one["source.ip"]: one for one in map(json.loads, written(engine, "intelmq", state="all").splitlines())}
+    for event in events.values():
+        IntelMq.check(event)
+    assert [events[a]["status"] for a in ("127.0.0.1", "::7", "127.0.0.4")] == ["moved", "open", "closed"]
+    assert events["127.0.0.1"]["extra.moved_to"] == "[::7]:11112" and "extra.moved_to" not in events["127.0.0.4"]
+
+    rows = {row["ip"]: row for row in csv.DictReader(io.StringIO(written(engine, "csv", state="all")))}
+    assert [rows[a]["status"] for a in ("127.0.0.1", "::7", "127.0.0.4")] == ["moved", "open", "closed"]
+    assert (rows["127.0.0.1"]["moved_to"], rows["127.0.0.4"]["moved_to"]) == ("[::7]:11112", "")
+
+    findings = {one["device"]["ip"]: one for one in map(json.loads, written(engine, "ocsf", state="all").splitlines())}
+    for one in findings.values():
+        ocsf_check(one)
+    assert [findings[a]["status_id"] for a in ("127.0.0.1", "::7", "127.0.0.4")] == [99, 1, 4]
+    moved = findings["127.0.0.1"]
+    assert moved["finding_info"]["related_events"] == [{"uid": uids[1]}] and moved["activity_id"] == 3
+    assert "[::7]:11112" in moved["status_detail"] and ("seems" in moved["status_detail"]) is not sure
+
+    objects = bundle(written(engine, "stix", state="all"))
+    (link,) = [one for one in objects.values() if getattr(one, "relationship_type", "") == "related-to"]
+    assert (link.source_ref, link.target_ref) == tuple(f"infrastructure--{uid}" for uid in uids)
+    assert "moved" in objects[link.source_ref].labels and link.labels == ["moved" if sure else "moved-guess"]
+    only = bundle(written(engine, "stix", state="closed"))
+    assert "::7" in only[f"infrastructure--{uids[0]}"].description
+    assert not any(getattr(one, "relationship_type", "") == "related-to" for one in only.values()), "no loose end"
+
+
+def test_a_server_that_moved_and_came_back_is_open(engine: sa.Engine) -> None:
+    relocation(engine)
+    round_of(engine, 2, [with_certificate(archive(1, exact(500)), "ab")])
+    told = {one["address"]: one for one in map(json.loads, written(engine, "jsonl", state="all").splitlines())}
+    assert (told["127.0.0.1"]["state"], told["127.0.0.1"]["moved_to"]) == ("open", None)
 
 
 # ---- strings of strangers -------------------------------------------------------------------------------------------
@@ -290,6 +352,7 @@ RELATIONS = {
     ("infrastructure", "consists-of", "software"),
     ("infrastructure", "located-at", "location"),
     ("infrastructure", "has", "vulnerability"),
+    ("infrastructure", "related-to", "infrastructure"),  # §4.7: any object to any
 }
 MARKINGS = {
     "clear": "marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9",
@@ -341,11 +404,27 @@ def test_stix_tells_the_end_of_a_weakness(engine: sa.Engine) -> None:
         assert one.stop_time.isoformat() == "2026-09-20T10:00:00+00:00" and not one.revoked
 
 
+def test_stix_objects_are_those_that_the_library_would_make(engine: sa.Engine) -> None:
+    """Identifiers of observables too, which the specification wants made from their properties."""
+    street(engine)
+    kinds = {"ipv4-addr": stix2.IPv4Address, "ipv6-addr": stix2.IPv6Address, "software": stix2.Software}
+    kinds |= {"network-traffic": stix2.NetworkTraffic}
+    counted = 0
+    for text in written(engine, "stix", state="all").splitlines()[1:-1]:
+        one = json.loads(text.rstrip(","))
+        assert json.loads(stix2.parse(text.rstrip(","), allow_custom=False).serialize()) == one
+        if one["type"] in kinds:
+            given_ = {key: value for key, value in one.items() if key not in ("type", "id", "spec_version")}
+            assert kinds[one["type"]](**given_).id == one["id"]
+            counted += 1
+    assert counted > 20
+
+
 @pytest.mark.parametrize("tlp", MARKINGS)
 def test_stix_markings(engine: sa.Engine, tlp: Any) -> None:
     Planting(engine).put()
-    about = About(sender="CERT Example", made_at=ABOUT.made_at, tlp=tlp)
-    assert MARKINGS[tlp] in bundle(written(engine, "stix", about))
+    said = About(sender="CERT Example", made_at=ABOUT.made_at, tlp=tlp)
+    assert MARKINGS[tlp] in bundle(written(engine, "stix", said))
     plainly = bundle(written(engine, "stix", About(sender="CERT Example", made_at=ABOUT.made_at)))
     assert not any(one.type == "marking-definition" or "object_marking_refs" in one for one in plainly.values())
 
@@ -382,13 +461,14 @@ OCSF_KNOWN = {
     "": {
         *("activity_id", "activity_name", "category_name", "category_uid", "class_name", "class_uid", "device"),
         *("finding_info", "message", "metadata", "observables", "resources", "severity", "severity_id", "status"),
-        *("status_id", "time", "type_name", "type_uid", "unmapped", "vulnerabilities"),
+        *("status_detail", "status_id", "time", "type_name", "type_uid", "unmapped", "vulnerabilities"),
     },
     "metadata": {"version", "uid", "product", "log_provider", "logged_time", "original_time", "labels"},
     "finding_info": {
         *("uid", "title", "types", "data_sources", "created_time", "modified_time", "first_seen_time"),
-        "last_seen_time",
+        *("last_seen_time", "related_events"),
     },
+    "related_events": {"uid"},
     "device": {
         *("type_id", "type", "uid", "ip", "hostname", "subnet", "location", "first_seen_time", "last_seen_time"),
     },

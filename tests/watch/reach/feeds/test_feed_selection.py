@@ -25,6 +25,8 @@ from leadapron.watch.reach.feeds import entries, marks
 from leadapron.watch.reach.feeds.entries import Selection, read
 from planted import OPENED, Planting
 from scan.commanding import command as command_line
+from sightings import archive, exact
+from watch_folding import round_of, with_certificate
 
 
 class Noon:
@@ -145,6 +147,16 @@ def test_new_gives_what_happened_since_and_nothing_twice(planting: Planting, tmp
     assert len(run("--new", "--country", "FR")) == 1, "another selection has a mark of its own"
     assert [one["country"] for one in run("--new")] == ["DE", "FR"] and second
     assert run("--new") == []
+
+
+def test_new_tells_of_both_ends_of_a_move(planting: Planting) -> None:
+    engine = planting.engine
+    round_of(engine, 0, [with_certificate(archive(1, exact(500)), "ab")])
+    assert len(run("--new", "--state", "all")) == 1 and run("--new", "--state", "closed") == []
+    round_of(engine, 1, [with_certificate(archive(2, exact(500)), "ab")], {("127.0.0.1", 11112): "ETIMEDOUT"})
+    assert [one["state"] for one in run("--new", "--state", "all")] == ["moved", "open"]
+    (left,) = run("--new", "--state", "closed")
+    assert (left["state"], left["moved_to"]) == ("moved", "127.0.0.2:11112")
 
 
 def test_a_feed_that_is_not_written_is_not_told(planting: Planting, tmp_path: Path) -> None:

@@ -34,7 +34,12 @@ def identifier(kind: str, *parts: object) -> uuid.UUID:
 
 
 def exposure_id(entry: Entry) -> uuid.UUID:
-    return identifier("exposure", entry.address, entry.exposure.port)
+    return endpoint_id(entry.address, entry.exposure.port)
+
+
+def endpoint_id(address: str, port: int) -> uuid.UUID:
+    """Of the exposure there; ``address`` without a zone."""
+    return identifier("exposure", address, port)
 
 
 def milliseconds(iso: str) -> int:

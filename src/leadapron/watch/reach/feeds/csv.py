@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from leadapron.kernel.hostport import HostPort
 from leadapron.watch.reach.feeds.about import About, exposure_id
 from leadapron.watch.reach.feeds.entries import Entry
 
@@ -19,7 +20,7 @@ COLUMNS: Final = (
     *("timestamp", "severity", "ip", "protocol", "port", "hostname", "tag", "asn", "geo", "region", "city", "naics"),
     *("hostname_source", "sector", "device_vendor", "device_type", "device_model", "device_version"),
     *("status", "first_seen", "opened", "closed", "verdict", "findings", "patients", "studies", "images"),
-    *("count_complete", "as_name", "abuse_contact", "id"),
+    *("count_complete", "as_name", "abuse_contact", "id", "moved_to", "moved_sure"),
 )
 # Also the full-width forms, and what spreadsheets skip before they look.
 _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
@@ -73,7 +74,7 @@ def _row(entry: Entry) -> dict[str, Cell]:
         "device_type": "medical-imaging",
         "device_model": entry.product,
         "device_version": entry.version,
-        "status": exposure.state,
+        "status": entry.state,
         "first_seen": _time(exposure.first_seen),
         "opened": _time(exposure.opened_at),
         "closed": _time(exposure.closed_at) if exposure.closed_at and exposure.state == "closed" else None,
@@ -86,6 +87,8 @@ def _row(entry: Entry) -> dict[str, Cell]:
         "as_name": entry.operator,
         "abuse_contact": entry.abuse,
         "id": str(exposure_id(entry)),
+        "moved_to": str(HostPort(*entry.moved_to)) if entry.moved_to else None,
+        "moved_sure": bool(exposure.moved_sure) if entry.moved_to else None,
     }
 
 

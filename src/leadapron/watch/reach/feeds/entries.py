@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -26,6 +26,7 @@ from leadapron.watch.track.tables import events, exposures, hints, sightings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Wanted = Literal["open", "closed", "all"]
+Told = Literal["open", "closed", "moved"]
 _CHUNK: Final = 500
 _AGO = re.compile(r"(\d{1,5})(h|d|w)")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -51,8 +52,12 @@ class Selection(Struct, frozen=True, kw_only=True):
     scan: int | None = None
 
 
+Endpoint = tuple[str, int]
+
+
 class Entry(Struct, frozen=True, kw_only=True):
-    """One exposure and what a feed says beside it; strings of strangers are ``plain`` already."""
+    """One exposure and what a feed says beside it; strings of strangers are ``plain`` already. ``elsewhere``: where
+    other exposures stand that a move names, by their numbers."""
 
     exposure: Exposure
     findings: tuple[FindingRef, ...]
@@ -63,6 +68,22 @@ class Entry(Struct, frozen=True, kw_only=True):
     hostname: str | None
     abuse: str | None
     network: str | None
+    elsewhere: dict[int, Endpoint]
+
+    @property
+    def state(self) -> Told:
+        """``moved`` where the server left this endpoint and was recognised at another: it is not fixed."""
+        return self.exposure.state if self.moved_to is None else "moved"
+
+    @property
+    def moved_to(self) -> Endpoint | None:
+        """Where it stands now."""
+        exposure = self.exposure
+        return None if exposure.state == "open" else self.elsewhere.get(exposure.moved_to or 0)
+
+    def moved_from(self, event: Event) -> Endpoint | None:
+        """Where it stood before this event."""
+        return self.elsewhere.get(event.other_id or 0)
 
     @property
     def address(self) -> str:
@@ -142,10 +163,12 @@ def matching(selection: Selection) -> sa.ColumnElement[bool]:
     if selection.since is not None:
         wheres.append(sa.or_(exposures.c.last_open >= selection.since, exposures.c.closed_at >= selection.since))
     if selection.after is not None:
-        happened = sa.select(events.c.exposure_id).where(events.c.id > selection.after)
+        between = events.c.id > selection.after
         if selection.upto is not None:
-            happened = happened.where(events.c.id <= selection.upto)
-        wheres.append(exposures.c.id.in_(happened))
+            between = sa.and_(between, events.c.id <= selection.upto)
+        left = sa.select(events.c.other_id).where(between, events.c.other_id.is_not(None))  # a move ends one, too
+        happened = sa.select(events.c.exposure_id).where(between)
+        wheres.append(sa.or_(exposures.c.id.in_(happened), exposures.c.id.in_(left)))
     if selection.scan is not None:
         there = sa.and_(sightings.c.address == exposures.c.address, sightings.c.port == exposures.c.port)
         of_scan = sa.and_(sightings.c.scan_id == selection.scan, sightings.c.verdict.in_(("exposed", "open")))
@@ -174,8 +197,9 @@ def read(engine: sa.Engine, selection: Selection) -> Iterator[Entry]:
             ids = [row["id"] for row in rows]
             happened = _events(connection, ids)
             told = _told(connection, ids)
+            elsewhere = _elsewhere(connection, rows, happened)
         for row in rows:
-            yield _entry(engine, row, happened.get(row["id"], ()), told.get(row["id"], {}))
+            yield _entry(engine, row, happened.get(row["id"], ()), told.get(row["id"], {}), elsewhere)
         if len(page) < _CHUNK:
             return
 
@@ -211,7 +235,25 @@ def _told(connection: sa.Connection, ids: Sequence[int]) -> dict[int, dict[str, 
     return found
 
 
-def _entry(engine: sa.Engine, row: sa.RowMapping, happened: tuple[Event, ...], told: dict[str, str]) -> Entry:
+def _elsewhere(
+    connection: sa.Connection, rows: Sequence[sa.RowMapping], happened: Mapping[int, Sequence[Event]]
+) -> dict[int, Endpoint]:
+    """The endpoints that moves lead to and from, by the numbers of their exposures."""
+    ids = {row["moved_to"] for row in rows} | {one.other_id for some in happened.values() for one in some}
+    ids.discard(None)
+    if not ids:
+        return {}
+    query = sa.select(exposures.c.id, exposures.c.address, exposures.c.port).where(exposures.c.id.in_(sorted(ids)))
+    return {id: (plain.address(address), port) for id, address, port in connection.execute(query)}
+
+
+def _entry(
+    engine: sa.Engine,
+    row: sa.RowMapping,
+    happened: tuple[Event, ...],
+    told: dict[str, str],
+    elsewhere: dict[int, Endpoint],
+) -> Entry:
     values = dict(row)
     try:
         record = msgspec.json.decode(values.pop("record"), type=_Record)
@@ -231,4 +273,5 @@ def _entry(engine: sa.Engine, row: sa.RowMapping, happened: tuple[Event, ...], t
         hostname=plain.host_name(told.get("reverse-dns")),
         abuse=plain.mailbox(told.get("abuse-mailbox")),
         network=plain.network(told.get("rdap-network")),
+        elsewhere=elsewhere,
     )

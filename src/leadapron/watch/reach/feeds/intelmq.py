@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from leadapron.watch.reach.feeds.about import FEED, About, exposure_id
+from leadapron.kernel.hostport import HostPort
+from leadapron.watch.reach.feeds.about import FEED, About, endpoint_id, exposure_id
 from leadapron.watch.reach.feeds.entries import Entry
 from leadapron.watch.reach.feeds.lines import line
 
@@ -27,7 +28,7 @@ def lines(entries: Iterable[Entry], about: About) -> Iterator[str]:
 
 def event(entry: Entry, about: About) -> dict[str, Any]:
     """The event; a field without a value is left out, as IntelMQ does."""
-    exposure = entry.exposure
+    exposure, now_at = entry.exposure, entry.moved_to
     full = " ".join(part for part in (entry.product, entry.version) if part)
     fields: dict[str, Any] = {
         "time.source": _time(exposure.last_open),
@@ -50,7 +51,7 @@ def event(entry: Entry, about: About) -> dict[str, Any]:
         "product.full_name": full or None,
         "product.name": entry.product.lower() if entry.product else None,
         "product.version": entry.version.lower() if entry.version else None,
-        "status": exposure.state,
+        "status": entry.state,
         "tlp": _TLP[about.tlp] if about.tlp else None,
         "extra.id": str(exposure_id(entry)),
         "extra.severity": exposure.severity,
@@ -64,6 +65,9 @@ def event(entry: Entry, about: About) -> dict[str, Any]:
         "extra.first_seen": exposure.first_seen,
         "extra.opened_at": exposure.opened_at,
         "extra.closed_at": exposure.closed_at if exposure.state == "closed" else None,
+        "extra.moved_to": str(HostPort(*now_at)) if now_at else None,
+        "extra.moved_to_id": str(endpoint_id(*now_at)) if now_at else None,
+        "extra.moved_sure": bool(exposure.moved_sure) if now_at else None,
         "extra.episodes": exposure.episodes,
         "extra.second_door": True if exposure.door_of is not None else None,
     }

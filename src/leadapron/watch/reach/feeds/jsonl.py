@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
+from leadapron.kernel.hostport import HostPort
 from leadapron.watch.measure.record import FindingRef, Severity, Verdict
-from leadapron.watch.reach.feeds.about import About, exposure_id
-from leadapron.watch.reach.feeds.entries import Entry
+from leadapron.watch.reach.feeds.about import About, endpoint_id, exposure_id
+from leadapron.watch.reach.feeds.entries import Entry, Told
 from leadapron.watch.reach.feeds.lines import line
-from leadapron.watch.track.exposures.model import Event, Kind, State
+from leadapron.watch.track.exposures.model import Event, Kind
 
 
 class Happened(Struct, frozen=True):
-    """An event. Counts are those of before and after. ``sure``: False for a move that is a guess."""
+    """An event. Counts are those of before and after. Of a move: ``moved_from``, the endpoint (``address:port``) where
+    it stood before, and ``sure``, False for a guess."""
 
     at: str
     kind: Kind
@@ -23,18 +25,21 @@ class Happened(Struct, frozen=True):
     images_before: int | None
     images: int | None
     sure: bool | None
+    moved_from: str | None
 
 
 class ExposureRecord(Struct, frozen=True, kw_only=True, tag_field="type", tag="exposure"):
     """One line of ``leadapron feed --format jsonl``. Times are ISO 8601 UTC; counts are those of the last time that it
-    was seen open. ``second_door``: the same archive stands open at another endpoint too and is counted there."""
+    was seen open. ``second_door``: the same archive stands open at another endpoint too and is counted there.
+    ``state`` ``moved``: the server left this endpoint and stands at ``moved_to`` now, whose ``id`` is
+    ``moved_to_id``; ``moved_sure`` is false where that is a guess."""
 
     id: str
     address: str
     port: int
     transport: str
     service: str
-    state: State
+    state: Told
     verdict: Verdict
     severity: Severity | None
     findings: tuple[FindingRef, ...]
@@ -43,6 +48,9 @@ class ExposureRecord(Struct, frozen=True, kw_only=True, tag_field="type", tag="e
     last_open: str
     last_answer: str
     closed_at: str | None
+    moved_to: str | None
+    moved_to_id: str | None
+    moved_sure: bool | None
     episodes: int
     patients: int | None
     studies: int | None
@@ -69,14 +77,14 @@ def lines(entries: Iterable[Entry], about: About) -> Iterator[str]:
 
 
 def record(entry: Entry) -> ExposureRecord:
-    exposure = entry.exposure
+    exposure, now_at = entry.exposure, entry.moved_to
     return ExposureRecord(
         id=str(exposure_id(entry)),
         address=entry.address,
         port=exposure.port,
         transport=exposure.transport,
         service=exposure.service,
-        state=exposure.state,
+        state=entry.state,
         verdict=exposure.verdict,
         severity=exposure.severity,
         findings=entry.findings,
@@ -85,6 +93,9 @@ def record(entry: Entry) -> ExposureRecord:
         last_open=exposure.last_open,
         last_answer=exposure.last_answer,
         closed_at=exposure.closed_at,
+        moved_to=None if now_at is None else str(HostPort(*now_at)),
+        moved_to_id=None if now_at is None else str(endpoint_id(*now_at)),
+        moved_sure=None if now_at is None else bool(exposure.moved_sure),
         episodes=exposure.episodes,
         patients=exposure.patients,
         studies=exposure.studies,
@@ -100,11 +111,12 @@ def record(entry: Entry) -> ExposureRecord:
         hostname=entry.hostname,
         network=entry.network,
         abuse_mailbox=entry.abuse,
-        events=tuple(_happened(event) for event in entry.events),
+        events=tuple(_happened(entry, event) for event in entry.events),
     )
 
 
-def _happened(event: Event) -> Happened:
+def _happened(entry: Entry, event: Event) -> Happened:
+    before = entry.moved_from(event)
     return Happened(
         event.at,
         event.kind,
@@ -113,4 +125,5 @@ def _happened(event: Event) -> Happened:
         event.images_before,
         event.images,
         event.sure,
+        None if before is None else str(HostPort(*before)),
     )

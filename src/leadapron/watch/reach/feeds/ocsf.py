@@ -6,8 +6,9 @@ is for ("findings about a weakness in an information system"), and products that
 look there. A weakness has exactly one of ``cve``, ``cwe`` and ``advisory``: ours have a CWE each.
 
 A finding keeps its ``finding_info.uid`` for ever: Create when the server was first seen open, Update when something
-changed, Close (status Resolved) when it was proved closed. ``time`` is when that happened. What has no place in the
-schema, such as how many studies stand open, is in ``unmapped``.
+changed, Close (status Resolved) when it was proved closed. One that left for another endpoint is closed with the status
+Other, called Moved, and names the finding there: it is not resolved. ``time`` is when that happened. What has no place
+in the schema, such as how many studies stand open, is in ``unmapped``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from leadapron import __version__
-from leadapron.watch.reach.feeds.about import About, exposure_id, identifier, milliseconds
+from leadapron.kernel.hostport import HostPort
+from leadapron.watch.reach.feeds.about import About, endpoint_id, exposure_id, identifier, milliseconds
 from leadapron.watch.reach.feeds.entries import Entry
 from leadapron.watch.reach.feeds.lines import line
 from leadapron.watch.reach.feeds.weakness import weaknesses
@@ -51,12 +53,14 @@ def finding(entry: Entry, about: About) -> dict[str, Any]:
     changed = entry.events[-1].at if entry.events else exposure.opened_at
     if closed and exposure.closed_at:  # a move closes one exposure by an event of the other
         changed = exposure.closed_at
+    now_at = entry.moved_to
+    status, said = (1, "New") if not closed else (4, "Resolved") if now_at is None else (99, "Moved")
     number, caption = _SEVERITIES.get(exposure.severity or "", _UNKNOWN)
     seen = {
         "first_seen_time": milliseconds(exposure.first_seen),
         "last_seen_time": milliseconds(exposure.last_open),
     }
-    place = f"[{entry.address}]:{exposure.port}" if ":" in entry.address else f"{entry.address}:{exposure.port}"
+    place = str(HostPort(entry.address, exposure.port))
     labels = [f"TLP:{about.tlp.upper()}"] if about.tlp else None
     return _filled(
         {
@@ -71,8 +75,9 @@ def finding(entry: Entry, about: About) -> dict[str, Any]:
             "time": milliseconds(changed),
             "severity_id": number,
             "severity": caption,
-            "status_id": 4 if closed else 1,
-            "status": "Resolved" if closed else "New",
+            "status_id": status,
+            "status": said,
+            "status_detail": None if now_at is None else _moved(now_at, exposure.moved_sure),
             "message": f"A DICOM server at {place} {'served' if closed else 'serves'} any stranger.",
             "metadata": {
                 "version": VERSION,
@@ -90,6 +95,7 @@ def finding(entry: Entry, about: About) -> dict[str, Any]:
                 "data_sources": ["leadapron"],
                 "created_time": milliseconds(exposure.first_seen),
                 "modified_time": milliseconds(changed),
+                "related_events": None if now_at is None else [{"uid": str(endpoint_id(*now_at))}],
                 **seen,
             },
             "vulnerabilities": [
@@ -153,6 +159,10 @@ def finding(entry: Entry, about: About) -> dict[str, Any]:
             },
         }
     )
+
+
+def _moved(now_at: tuple[str, int], sure: bool | None) -> str:
+    return f"{'Moved' if sure else 'Moved, as it seems,'} to {HostPort(*now_at)}."
 
 
 def _filled(value: dict[str, Any]) -> dict[str, Any]:
