@@ -129,6 +129,46 @@ def test_from_the_tables(engine: sa.Engine) -> None:
     assert "too few" in young.differences[0].sentence()
 
 
+def test_a_server_is_followed_through_its_moves(engine: sa.Engine) -> None:
+    desk = Desk(engine)
+    _fill(engine, desk, [("letter", 0, None)] * 4)  # exposures and cases 2 to 5
+
+    def event(connection: sa.Connection, number: int, day: float, kind: str, other: int | None = None) -> None:
+        at = iso(desk.calendar.now() + timedelta(days=day))
+        connection.execute(
+            events.insert().values(exposure_id=number, scan_id=1, at=at, kind=kind, other_id=other, sure=True)
+        )
+
+    with engine.begin() as connection:
+        row = connection.execute(sa.select(exposures).where(exposures.c.id == 2)).mappings().one()
+        for number in (12, 13, 14, 15, 16):
+            connection.execute(exposures.insert().values({**row, "id": number, "address": f"127.9.9.{number}"}))
+
+        def moved(old: int, new: int, day: float) -> None:
+            event(connection, new, day, "moved", old)
+            connection.execute(exposures.update().where(exposures.c.id == old).values(state="closed", moved_to=new))
+
+        def case_goes(old: int, new: int) -> None:
+            connection.execute(cases.update().where(cases.c.exposure_id == old).values(exposure_id=new))
+
+        event(connection, 2, 10, "closed")  # closed, open again, then elsewhere: the case goes with it
+        event(connection, 2, 20, "reopened")
+        moved(2, 12, 30)
+        case_goes(2, 12)
+        moved(3, 13, 10)  # elsewhere, and closed there; another case was about that address before
+        event(connection, 13, 40, "closed")
+        moved(4, 14, 10)  # only elsewhere, and from there elsewhere again
+        moved(14, 15, 20)
+        case_goes(4, 15)
+        event(connection, 5, 30, "reopened")  # what happened at the old address after the server had gone is another's
+        moved(5, 16, 20)
+        event(connection, 5, 35, "closed")
+        case_goes(5, 16)
+    desk.calendar.day = 80
+    (found,) = analyse(engine, 60, desk.calendar).comparisons
+    assert [(arm.cases, arm.closed) for arm in found.arms] == [(4, 2)]
+
+
 def test_nothing_was_drawn(engine: sa.Engine) -> None:
     assert analyse(engine) == Analysis(60, ())
     assert Difference(arm("a", 0, 0), arm("b", 0, 0), -1, 1).told is False

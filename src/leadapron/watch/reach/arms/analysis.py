@@ -1,7 +1,8 @@
 """Which arm got more servers closed: by the arm that was drawn, whatever became of the notice.
 
 A case counts from its first notice to the owner. It counts as closed if a scan proved it closed within so many days of
-that, and it is only compared once so many days are over: who was written to yesterday has had no time. Bounced notices
+that, wherever it stood by then, and it is only compared once so many days are over: who was written to yesterday has
+had no time. A move by itself closes nothing. Bounced notices
 and letters that had to be e-mails stay in the arm that was drawn for them; taking them out would compare the owners who
 can be reached, not the ways of writing. An interval that has zero in it says that no difference can be told; it doesn't
 say that there is none.
@@ -22,7 +23,7 @@ from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.watch.reach.arms.factors import FACTORS
 from leadapron.watch.reach.arms.intervals import newcombe, wilson
 from leadapron.watch.track.database import failures
-from leadapron.watch.track.tables import cases, events, notices
+from leadapron.watch.track.tables import cases, events, exposures, notices
 
 FEWEST: Final = 10
 """Cases in each arm; below that nothing is said but that there are too few."""
@@ -96,13 +97,10 @@ def analyse(engine: sa.Engine, days: int = 60, clock: Clock | None = None) -> An
     now = (clock or SystemClock()).now()
     tallies: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0, 0]))
     with failures(engine), engine.connect() as connection:
-        closed: dict[int, list[str]] = defaultdict(list)
-        proofs = sa.select(events.c.exposure_id, events.c.at).where(events.c.kind == "closed")
-        for exposure_id, at in connection.execute(proofs.order_by(events.c.id)):
-            closed[exposure_id].append(at)
+        proofs = _Proofs(connection)
         for exposure_id, arms, sent, channel in connection.execute(_first_notices()):
             end = iso(datetime.fromisoformat(sent) + timedelta(days=days))
-            fixed = any(sent <= at <= end for at in closed.get(exposure_id, ()))
+            fixed = any(sent <= at <= end for at in proofs.of(exposure_id))
             for factor, arm in msgspec.json.decode(arms, type=dict[str, str]).items():
                 tally = tallies[factor][arm]
                 if end > iso(now):
@@ -112,6 +110,37 @@ def analyse(engine: sa.Engine, days: int = 60, clock: Clock | None = None) -> An
                 tally[1] += fixed
                 tally[2] += factor == "medium" and channel != arm
     return Analysis(days, tuple(_compared(factor, tallies[factor]) for factor in FACTORS if factor in tallies))
+
+
+class _Proofs:
+    """When servers were proved closed, wherever they stood then. A case goes with its server to another address, unless
+    there is one about that address already."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._closed: dict[int, list[str]] = defaultdict(list)
+        self._before: dict[int, tuple[int, str]] = {}  # where a server was, and when it was seen elsewhere
+        query = sa.select(events.c.kind, events.c.exposure_id, events.c.other_id, events.c.at)
+        for kind, number, other, at in connection.execute(query.where(events.c.kind.in_(("closed", "moved")))):
+            if kind == "closed":
+                self._closed[number].append(at)
+            elif other is not None:
+                self._before[number] = other, at
+        left = sa.select(exposures.c.id, exposures.c.moved_to).where(exposures.c.moved_to.is_not(None))
+        self._now: dict[int, int] = {number: to for number, to in connection.execute(left)}
+
+    def of(self, exposure_id: int) -> list[str]:
+        found = list(self._closed.get(exposure_id, ()))
+        here, met = exposure_id, {exposure_id}
+        while (before := self._before.get(here)) is not None and before[0] not in met:
+            here, until = before
+            met.add(here)
+            found += [at for at in self._closed.get(here, ()) if at <= until]
+        here = exposure_id
+        while (now := self._now.get(here)) is not None and now not in met:
+            here = now
+            met.add(here)
+            found += self._closed.get(here, ())
+        return found
 
 
 def _first_notices() -> sa.Select[Any]:
