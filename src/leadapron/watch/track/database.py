@@ -25,6 +25,12 @@ from leadapron.kernel.errors import Failure, UsageError
 from leadapron.kernel.paths import DATABASE, data_dir, private_file
 from leadapron.watch.track.tables import HEAD, metadata
 
+
+class DatabaseFailure(Failure):
+    """The database failed; what was asked of it may be asked again when it is back. Nothing of it has happened, but
+    where the connection ended while a transaction was being committed: that one may have."""
+
+
 BUSY_TIMEOUT_S = 15.0  # how long we wait for another process that writes; WAL writers hold the lock for milliseconds
 CONNECT_TIMEOUT_S = 10
 
@@ -152,9 +158,9 @@ def failures(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        raise Failure(f"{name(engine)}: {_advice(error)}") from error
+        raise DatabaseFailure(f"{name(engine)}: {_advice(error)}") from error
     except OSError as error:
-        raise Failure(f"{name(engine)}: {error.strerror or type(error).__name__}") from error
+        raise DatabaseFailure(f"{name(engine)}: {error.strerror or type(error).__name__}") from error
 
 
 # SQLite's primary result codes, https://www.sqlite.org/rescode.html

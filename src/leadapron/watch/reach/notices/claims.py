@@ -81,42 +81,18 @@ class Claims:
                     unsure.append(id)
         return tuple(unsure)
 
-    def take(self, skip: frozenset[int] = frozenset()) -> Taken | int | None:
+    def take(self, *, post: bool = True, not_from: frozenset[str] = frozenset()) -> Taken | int | None:
         """The next notice that is due and within the limits, taken; a number: that one was dropped, ask again; None:
-        there is no other."""
-        now = self._clock.now()
-        with failures(self._engine), self._engine.begin() as connection:
-            alone(connection, TAKING)
-            lately = sa.and_(notices.c.channel == "email", notices.c.claimed_at > iso(now - HOUR))
-            counts = sa.select(notices.c.domain, sa.func.count()).where(lately).group_by(notices.c.domain)
-            went = {domain: int(number) for domain, number in connection.execute(counts)}
-            full = [domain for domain, number in went.items() if number >= self._settings.per_domain]
-            query = sa.select(notices).where(self._due(), notices.c.id.not_in(sorted(skip)))
-            if sum(went.values()) >= self._settings.per_hour:
-                query = query.where(notices.c.channel == "feed")
-            elif full:
-                query = query.where(sa.or_(notices.c.domain.not_in(full), notices.c.channel == "feed"))
-            row = connection.execute(query.order_by(notices.c.approved_at, notices.c.id).limit(1)).mappings().first()
-            if row is None:
-                return None
-            notice = notice_of(row, name(self._engine))
-            if self._dropped(connection, notice):
-                return notice.id
-            token = f"{this_process()}|{secrets.token_hex(8)}"
-            _ours.add(token)  # before anybody can see it
-            values = {
-                "state": "sending",
-                "claimed_at": iso(now),
-                "claimed_by": token,
-                "phase": "claimed",
-                "tries": notices.c.tries + 1,
-            }
-            mine = notices.update().where(notices.c.id == notice.id, notices.c.state == "approved")
-            if not connection.execute(mine.values(values)).rowcount:
+        there is no other. ``post``: the mail server can be used, but ``not_from`` these mailboxes."""
+        token = f"{this_process()}|{secrets.token_hex(8)}"
+        _ours.add(token)  # before anybody can see it
+        taken = None
+        try:
+            taken = self._take(token, post, not_from)
+        finally:
+            if not isinstance(taken, Taken):  # also where nobody knows whether it was committed
                 _ours.discard(token)
-                return notice.id  # a person took the approval back just now
-            before = list(connection.execute(_earlier(notice)).scalars())
-        return Taken(notice, token, tuple(before))
+        return taken
 
     def due(self) -> int:
         """How many are approved and due."""
@@ -174,6 +150,38 @@ class Claims:
     def leave(self, taken: Taken) -> None:
         """This process works on it no more."""
         _ours.discard(taken.token)
+
+    def _take(self, token: str, post: bool, not_from: frozenset[str]) -> Taken | int | None:
+        now = self._clock.now()
+        with failures(self._engine), self._engine.begin() as connection:
+            alone(connection, TAKING)
+            lately = sa.and_(notices.c.channel == "email", notices.c.claimed_at > iso(now - HOUR))
+            counts = sa.select(notices.c.domain, sa.func.count()).where(lately).group_by(notices.c.domain)
+            went = {domain: int(number) for domain, number in connection.execute(counts)}
+            full = [domain for domain, number in went.items() if number >= self._settings.per_domain]
+            query = sa.select(notices).where(self._due())
+            by_mail = sa.and_(notices.c.domain.not_in(full), notices.c.sender.not_in(sorted(not_from)))
+            if not post or sum(went.values()) >= self._settings.per_hour:
+                by_mail = sa.false()
+            query = query.where(sa.or_(by_mail, notices.c.channel == "feed"))
+            row = connection.execute(query.order_by(notices.c.approved_at, notices.c.id).limit(1)).mappings().first()
+            if row is None:
+                return None
+            notice = notice_of(row, name(self._engine))
+            if self._dropped(connection, notice):
+                return notice.id
+            values = {
+                "state": "sending",
+                "claimed_at": iso(now),
+                "claimed_by": token,
+                "phase": "claimed",
+                "tries": notices.c.tries + 1,
+            }
+            mine = notices.update().where(notices.c.id == notice.id, notices.c.state == "approved")
+            if not connection.execute(mine.values(values)).rowcount:
+                return notice.id  # a person took the approval back just now
+            before = list(connection.execute(_earlier(notice)).scalars())
+        return Taken(notice, token, tuple(before))
 
     def _set(self, taken: Taken, values: dict[str, Any], *states: str) -> None:
         with failures(self._engine), self._engine.begin() as connection:

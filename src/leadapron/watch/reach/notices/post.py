@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import aiosmtplib
 
 _LONGEST_PASSWORD: Final = 1024
+_CLOSES: Final = 421  # RFC 5321 §3.8: whatever was asked
 _ENHANCED: Final = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 
 
@@ -33,6 +34,10 @@ class Refused(Exception):
         self.later = 400 <= status < 500
         self.code = f"{status} {enhanced[0]}" if enhanced is not None else str(status)
         super().__init__(self.code)
+
+
+class SenderRefused(Failure):
+    """The server does not take mail from this sender: no fault of the notice, nor one of other senders."""
 
 
 class Lost(Exception):
@@ -57,25 +62,41 @@ class PostOffice:
         ``Failure`` where it can't be reached, won't let us in, or won't have our sender: not the notice's fault."""
         import aiosmtplib
 
-        client = await self._connected()
-        try:
-            await client.mail(sender)
-        except aiosmtplib.SMTPException as error:
-            self.hang_up()
-            raise Failure(f"{self._name()} does not take mail from {sender}{_code(error)}") from None
+        client = await self._mail(sender)
         try:
             await client.rcpt(recipient)
         except aiosmtplib.SMTPResponseException as error:
+            if 200 <= error.code < 300:
+                return  # 252, say: it is content (RFC 5321 §4.2.1)
             self.hang_up()
-            if error.code == 421:  # RFC 5321 §3.8: it closes, whatever was asked
-                raise Failure(f"{self._name()} closes: {error.code}") from None
+            if not 400 <= error.code < 600:
+                raise Interrupted from None  # what it answers means nothing
             raise Refused(error.code, str(error.message)) from None
         except aiosmtplib.SMTPException:
             self.hang_up()
             raise Interrupted from None
 
+    async def _mail(self, sender: str) -> aiosmtplib.SMTP:
+        """MAIL. A server that has enough of a connection (so many messages, so long a wait) gets a new one."""
+        import aiosmtplib
+
+        used = self._client is not None
+        client = await self._connected()
+        try:
+            await client.mail(sender)
+        except aiosmtplib.SMTPException as error:
+            self.hang_up()
+            code = error.code if isinstance(error, aiosmtplib.SMTPResponseException) else None
+            if code is not None and code != _CLOSES and 400 <= code < 600:
+                raise SenderRefused(f"{self._name()} does not take mail from {sender}: {code}") from None
+            if used:
+                return await self._mail(sender)
+            raise Failure(f"{self._name()} can't be used: {_why(error)}") from None
+        return client
+
     async def message(self, message: bytes) -> str:
-        """DATA: gives the code with which it was accepted. Raises `Refused` or `Lost`."""
+        """DATA: gives the code with which it was accepted. Raises `Refused` or `Lost`, which is also what an answer
+        means that is neither yes nor no: it may be to the command or to the message."""
         import aiosmtplib
 
         assert self._client is not None
@@ -83,6 +104,8 @@ class PostOffice:
             response = await self._client.data(message)
         except aiosmtplib.SMTPResponseException as error:
             self.hang_up()
+            if not 400 <= error.code < 600:
+                raise Lost from None
             raise Refused(error.code, str(error.message)) from None
         except (aiosmtplib.SMTPException, OSError):
             self.hang_up()
@@ -177,6 +200,8 @@ def _why(error: Exception) -> str:
         return f"it does not know user and password{_code(error)}"
     if isinstance(error, aiosmtplib.SMTPTimeoutError):
         return "nothing came in time"
+    if isinstance(error, aiosmtplib.SMTPServerDisconnected):
+        return "it ended the conversation"
     if isinstance(error, aiosmtplib.SMTPNotSupported) or type(error) is aiosmtplib.SMTPException:
         return "it offers no STARTTLS, or no login that we know, and nothing is sent without"
     return f"{type(error).__name__}{_code(error)}"
