@@ -145,7 +145,7 @@ def test_all_or_none(data: Path) -> None:
         (("note", "1", "hello", "--by", "rule"), "that is not a person's name"),
         (("refuse", "everybody", "--why", "x"), "is no mailbox"),
         (("open", "127.0.0.9:104"), "was never seen open"),
-        (("--state", "opne"), "no case is ever 'opne'"),
+        (("--state", "opne"), "--state: there is no 'opne'. Did you mean reopened"),
         (("--order", "colour"), "cannot be put in that order"),
         (("show", "9"), "there is no case 9"),
     ],

@@ -109,7 +109,7 @@ def test_from_preview_to_answer(data: Path, tmp_path: Path) -> None:
 def test_mistakes_say_what_to_do(data: Path) -> None:
     for words, what in (
         (("show", "9"), "there is no notice 9"),
-        (("--state", "lost"), "states are draft"),
+        (("--state", "lost"), "--state: there is no 'lost'. There are draft"),
         (("approve", "--all-shown"), "name the notices instead"),
         (("edit", "1"), "--subject TEXT or --body FILE"),
         (("read-mail",), "maildir is missing"),

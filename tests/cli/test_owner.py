@@ -81,4 +81,3 @@ def test_what_is_not_there_is_said(say: Say, place: sa.Engine) -> None:
         assert say(*words).exception is not None, words
     assert say("look-up").exit_code == 2
     assert say("look-up", "1", "--all").exit_code == 2
-    assert say("confirm", "1").exit_code == 2, "who decides has to be said"

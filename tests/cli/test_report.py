@@ -18,7 +18,8 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
-from leadapron.cli.report import command, write_file
+from leadapron.cli.report import command
+from leadapron.cli.writing import write_file
 from leadapron.kernel.errors import Failure, UsageError
 from leadapron.watch.measure.judge import record as judged
 from leadapron.watch.measure.record import EndpointRecord, ExposedTotal, Summary
@@ -190,7 +191,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path, data: Path) -> None:
-    with pytest.raises(Failure, match="cannot write"):
+    with pytest.raises(UsageError, match="cannot write"):
         write_file(tmp_path / "none" / "x.csv", ["x"])
     with pytest.raises(Failure, match="No space left on device"):
         write_file(Path("/dev/full"), ["x"])

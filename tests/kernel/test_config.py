@@ -124,7 +124,7 @@ def test_a_value_that_is_missing_is_named(file: Path) -> None:
         ("LEADAPRON_CONFIGURATION", "LEADAPRON_CONFIG"),
         ("LEADAPRON_WATCH", "LEADAPRON_WATCH__RATE"),
         ("LEADAPRON_DATA__X", "LEADAPRON_DATA"),
-        ("LEADAPRON_", "LEADAPRON_DATA"),
+        ("LEADAPRON_", "LEADAPRON_BY"),
     ],
 )
 def test_so_is_a_variable(name: str, closest: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+from leadapron.cli.options import output
+from leadapron.cli.writing import print_pieces, write_file
 
 if TYPE_CHECKING:
     from leadapron.guard.audit.entry import Entry
@@ -67,12 +69,7 @@ def _selection(function: Any) -> Any:
 
 
 _data = click.option("--data", metavar="DIR", help="Where the guard's data is. [default: the user's data directory]")
-_output = click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write to this file, which only you may read, instead of to stdout.",
-)
+_output = output(text="Write to this file, which only you may read, instead of to stdout.")
 
 
 @click.group(name="audit", context_settings=_SETTINGS)
@@ -353,23 +350,11 @@ def _document(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _print(lines: Iterable[str]) -> None:
-    from leadapron.kernel.errors import Failure
-
-    try:
-        for line in lines:
-            sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Failure(f"cannot write to standard output: {error.strerror or type(error).__name__}") from error
+    print_pieces(line + "\n" for line in lines)
 
 
 def _write(path: Path, lines: Iterable[str]) -> int:
-    """Write a file that only its owner may read, whole or not at all (a device or a pipe is just written to); gives the
-    number of lines."""
-    from leadapron.kernel.errors import Failure
-
+    """Write a file that only its owner may read; gives the number of lines."""
     count = 0
 
     def counted() -> Iterator[str]:
@@ -378,20 +363,5 @@ def _write(path: Path, lines: Iterable[str]) -> int:
             count += 1
             yield line + "\n"
 
-    try:
-        if path.exists() and not path.is_file():
-            with path.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(counted())
-            return count
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.writelines(counted())
-            os.replace(beside, path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror or type(error).__name__}") from error
+    write_file(path, counted(), private=True)
     return count

@@ -7,27 +7,27 @@ rounds, and hears of it through the database.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from leadapron.cli.options import SETTINGS, decided_by, placed
+
 if TYPE_CHECKING:
+    from leadapron.cli.place import Place
     from leadapron.watch.campaign.board import Board
     from leadapron.watch.campaign.settings import Campaign, Watch
     from leadapron.watch.track.store import Scan, Store
 
-_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-_data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
 _format = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to show it."
 )
 _name = click.argument("name")
 
 
-@click.group(name="campaign", context_settings=_SETTINGS)
+@click.group(name="campaign", context_settings=SETTINGS)
 def command() -> None:
     """Look at campaigns: what is scanned again and again, and when.
 
@@ -36,15 +36,15 @@ def command() -> None:
     """
 
 
-@command.command("list", context_settings=_SETTINGS)
-@_data
+@command.command("list", context_settings=SETTINGS)
+@placed
 @_format
-def list_(data: str | None, form: str) -> None:
+def list_(place: Place, form: str) -> None:
     """List the campaigns, when each is due, and how its last round ended."""
     from leadapron.kernel.errors import UsageError
     from leadapron.watch.campaign.settings import known
 
-    with _opened(data) as (watch, store, board):
+    with _opened(place) as (watch, store, board):
         if not watch.campaign:
             raise UsageError(f"there is no campaign yet; {known(watch)}")
         facts = [_facts(campaign, store, board) for campaign in watch.campaign]
@@ -54,14 +54,14 @@ def list_(data: str | None, form: str) -> None:
     _print_table(facts)
 
 
-@command.command("show", context_settings=_SETTINGS)
+@command.command("show", context_settings=SETTINGS)
 @_name
-@_data
+@placed
 @_format
 @click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="So many rounds.")
-def show(name: str, data: str | None, form: str, limit: int) -> None:
+def show(name: str, place: Place, form: str, limit: int) -> None:
     """Show what a campaign asks, and its rounds."""
-    with _opened(data) as (watch, store, board):
+    with _opened(place) as (watch, store, board):
         campaign = watch.named(name)
         facts = _facts(campaign, store, board)
         rounds = store.rounds(campaign.name, limit)
@@ -93,56 +93,58 @@ def show(name: str, data: str | None, form: str, limit: int) -> None:
         click.echo(f"No round yet. leadapron scan --campaign {campaign.name} runs one now.")
 
 
-@command.command("run", context_settings=_SETTINGS)
+@command.command("run", context_settings=SETTINGS)
 @_name
-@_data
-def run(name: str, data: str | None) -> None:
+@decided_by
+@placed
+def run(name: str, by: str, place: Place) -> None:
     """Ask the running 'leadapron up' for a round of NAME as soon as none other runs."""
     from leadapron.kernel.errors import UsageError
 
-    with _opened(data) as (watch, _, board):
+    with _opened(place) as (watch, _, board):
         campaign = watch.named(name)
         if board.posts([name])[name].paused:
             raise UsageError(f"{name} is paused; let it go on first: leadapron campaign resume {name}")
-        board.now(campaign.name, getpass.getuser())
+        board.now(campaign.name, by)
     click.echo("Asked for: 'leadapron up' begins it as soon as no other round runs.", err=True)
     click.echo(f"To scan from here instead: leadapron scan --campaign {name}", err=True)
 
 
-@command.command("pause", context_settings=_SETTINGS)
+@command.command("pause", context_settings=SETTINGS)
 @_name
-@_data
-def pause(name: str, data: str | None) -> None:
+@decided_by
+@placed
+def pause(name: str, by: str, place: Place) -> None:
     """Begin no round of NAME, and stop the one that runs.
 
     What it has found is kept; when it is resumed it goes on from there.
     """
-    with _opened(data) as (watch, _, board):
-        board.pause(watch.named(name).name, getpass.getuser())
+    with _opened(place) as (watch, _, board):
+        board.pause(watch.named(name).name, by)
     click.echo(f"{name} is paused. It goes on with: leadapron campaign resume {name}", err=True)
 
 
-@command.command("resume", context_settings=_SETTINGS)
+@command.command("resume", context_settings=SETTINGS)
 @_name
-@_data
-def resume(name: str, data: str | None) -> None:
+@decided_by
+@placed
+def resume(name: str, by: str, place: Place) -> None:
     """Let NAME go on."""
-    with _opened(data) as (watch, _, board):
-        board.resume(watch.named(name).name, getpass.getuser())
+    with _opened(place) as (watch, _, board):
+        board.resume(watch.named(name).name, by)
     click.echo(f"{name} goes on.", err=True)
 
 
 @contextlib.contextmanager
-def _opened(data: str | None) -> Iterator[tuple[Watch, Store, Board]]:
+def _opened(place: Place) -> Iterator[tuple[Watch, Store, Board]]:
     """The campaigns and where they are kept. A new place is made: a campaign can be paused before it ever ran."""
-    from leadapron.cli.scan import location_of
     from leadapron.watch.campaign.board import Board
     from leadapron.watch.campaign.settings import load_watch
     from leadapron.watch.track.database import open_engine
     from leadapron.watch.track.store import Store
 
-    watch = load_watch()
-    engine = open_engine(location_of(data))
+    watch = load_watch(place.config)
+    engine = open_engine(place.made())
     try:
         yield watch, Store(engine), Board(engine)
     finally:

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from leadapron.cli.options import NUMBER, SETTINGS, alone, decided_by, output, placed, words
+
 if TYPE_CHECKING:
     from leadapron.cli.cases_desk import Desk
+    from leadapron.cli.place import Place
 
 FORMATS: Final = ("table", "jsonl", "json", "csv")
-_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-_NUMBER: Final = click.IntRange(1, 2**63 - 1)
 _LEVELS: Final = ("operator", "cert", "regulator")
 
-_data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
-_by = click.option("--by", metavar="NAME", help="Who decides; it is kept. [default: the user of this machine]")
 _format = click.option(
     "--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True, help="How to show it."
 )
 F = TypeVar("F", bound=Callable[..., Any])
-_numbers = click.argument("numbers", metavar="CASE…", type=_NUMBER, nargs=-1, required=True)
+_numbers = click.argument("numbers", metavar="CASE…", type=NUMBER, nargs=-1, required=True)
 
 
 def _why(text: str, required: bool = True) -> Callable[[F], F]:
@@ -32,7 +31,7 @@ def _why(text: str, required: bool = True) -> Callable[[F], F]:
     return click.option("--why", metavar="TEXT", default="", help=text)
 
 
-@click.group(name="cases", context_settings=_SETTINGS, invoke_without_command=True)
+@click.group(name="cases", context_settings=SETTINGS, invoke_without_command=True)
 @click.option("--all", "all_", is_flag=True, help="All there are, not only what needs a person now.")
 @click.option("--state", metavar="STATE,…", help="Only these: new, confirmed, notified, acknowledged, escalated, …")
 @click.option("--due", is_flag=True, help="Only those for which a rule's time has come.")
@@ -43,13 +42,8 @@ def _why(text: str, required: bool = True) -> Callable[[F], F]:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Leave out the first so many.")
 @_format
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write it there, whole or not at all, instead of to stdout.",
-)
-@_data
+@output(text="Write it there, for your eyes alone, instead of to stdout.")
+@placed
 @click.pass_context
 def command(
     context: click.Context,
@@ -64,7 +58,7 @@ def command(
     offset: int,
     format_: str,
     output: Path | None,
-    data: str | None,
+    place: Place,
 ) -> None:
     """Follow open servers up with their owners: list what needs a person now, say what is decided.
 
@@ -75,15 +69,17 @@ def command(
     leadapron cases confirm 4 --organisation "Example Clinic" --mailbox it@clinic.example
     """
     if context.invoked_subcommand is not None:
+        alone(context)
         return
     from leadapron.cli import cases_table
-    from leadapron.cli.report import print_pieces, write_file
+    from leadapron.cli.writing import put
+    from leadapron.watch.reach.cases.model import STATES
 
-    states = None if state is None else [one.strip() for one in state.split(",") if one.strip()]
+    states: Any = None if state is None else words(state, STATES, "--state")
     only = not (all_ or states or due or held or country is not None or text)
-    with _desk(data) as desk:
+    with _desk(place) as desk:
         found, total = desk.cases.find(
-            state=states,  # type: ignore[arg-type]  # an unknown one is told with those there are
+            state=states,
             attention=True if only else None,
             due=True if due else None,
             held=True if held else None,
@@ -94,23 +90,23 @@ def command(
             offset=offset,
         )
         pieces = cases_table.listing(found, desk.advice(found), format_)
-        print_pieces(pieces) if output is None else write_file(output, pieces)
+        put(output, pieces, private=True)
         if format_ == "table":
             print(cases_table.foot(found, total, offset, only, desk.cases.counts()), file=sys.stderr)
 
 
 @command.command("show", short_help="Show a case with its history.")
-@click.argument("number", metavar="CASE", type=_NUMBER)
+@click.argument("number", metavar="CASE", type=NUMBER)
 @click.option(
     "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True, help="How."
 )
-@_data
-def show(number: int, format_: str, data: str | None) -> None:
+@placed
+def show(number: int, format_: str, place: Place) -> None:
     """Show a case with its history: who did what when, its notices, and what is next."""
     from leadapron.cli import cases_table
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import print_pieces
 
-    with _desk(data) as desk:
+    with _desk(place) as desk:
         case = desk.cases.get(number)
         told = desk.cases.steps(number), desk.notices(number), desk.advice([case])[number]
         print_pieces(cases_table.whole(case, *told, format_))
@@ -118,16 +114,16 @@ def show(number: int, format_: str, data: str | None) -> None:
 
 @command.command("open", short_help="Open a case about an exposed server.")
 @click.argument("exposures", metavar="ADDRESS:PORT|NUMBER…", nargs=-1, required=True)
-@_by
-@_data
-def open_(exposures: tuple[str, ...], by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def open_(exposures: tuple[str, ...], by: str, place: Place) -> None:
     """Open a case about an exposed server that no rule opened one for. NUMBER is that of the exposure.
 
     \b
     leadapron cases open 192.0.2.7:104
     """
-    with _desk(data) as desk:
-        for id, case, opened in desk.open(exposures, _who(by)):
+    with _desk(place) as desk:
+        for id, case, opened in desk.open(exposures, by):
             _say(f"Case {case} is about exposure {id}" + ("." if opened else ": it was there already."))
             _next(f"leadapron cases confirm {case}, or leadapron owner show {id} for whom it may belong to")
 
@@ -141,8 +137,8 @@ def open_(exposures: tuple[str, ...], by: str | None, data: str | None) -> None:
 @click.option("--language", metavar="CODE", help="Of notices, as de. [default: the country's]")
 @click.option("--country", metavar="CODE", help="As DE.")
 @click.option("--suggested", is_flag=True, help="Take what is not given from the hints at the owner.")
-@_by
-@_data
+@decided_by
+@placed
 def confirm(
     numbers: tuple[int, ...],
     organisation: str | None,
@@ -152,8 +148,8 @@ def confirm(
     language: str | None,
     country: str | None,
     suggested: bool,
-    by: str | None,
-    data: str | None,
+    by: str,
+    place: Place,
 ) -> None:
     """Say who the owner is. The first notice is then drafted, for you to approve.
 
@@ -171,8 +167,8 @@ def confirm(
         "language": language,
         "country": country,
     }
-    with _desk(data) as desk:
-        for case in desk.confirm(numbers, {key: value for key, value in given.items() if value}, suggested, _who(by)):
+    with _desk(place) as desk:
+        for case in desk.confirm(numbers, {key: value for key, value in given.items() if value}, suggested, by):
             assert case.owner is not None
             _say(f"Case {case.id}: {case.owner.organisation} is the owner.")
             if case.hold is not None:
@@ -183,36 +179,36 @@ def confirm(
 @command.command("acknowledge", short_help="The owner knows: nothing is written for a while.")
 @_numbers
 @_why("What they said, and how.", required=False)
-@_by
-@_data
-def acknowledge(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def acknowledge(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
     """The owner has said that they know. Nothing is written for a while, as the section cases says."""
-    with _desk(data) as desk:
-        for case in desk.each(numbers, lambda id, inside: desk.cases.acknowledge(id, _who(by), why, connection=inside)):
+    with _desk(place) as desk:
+        for case in desk.each(numbers, lambda id, inside: desk.cases.acknowledge(id, by, why, connection=inside)):
             _say(f"Case {case.id} is {case.state}; {desk.advice([case])[case.id]}.")
 
 
 @command.command("note", short_help="Note something in the history of a case.")
-@click.argument("number", metavar="CASE", type=_NUMBER)
+@click.argument("number", metavar="CASE", type=NUMBER)
 @click.argument("text")
-@_by
-@_data
-def note(number: int, text: str, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def note(number: int, text: str, by: str, place: Place) -> None:
     """Note something in the history of a case."""
-    with _desk(data) as desk:
-        desk.cases.note(number, text, _who(by))
+    with _desk(place) as desk:
+        desk.cases.note(number, text, by)
     _say(f"Noted in case {number}.")
 
 
 @command.command("hold", short_help="Write nothing, until it is released.")
 @_numbers
 @_why("Why; somebody will have to decide whether to release it.")
-@_by
-@_data
-def hold(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def hold(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
     """Write nothing until the case is released. Drafts are withdrawn; scans are still followed."""
-    with _desk(data) as desk:
-        for case in desk.each(numbers, lambda id, inside: desk.cases.hold(id, why, _who(by), connection=inside)):
+    with _desk(place) as desk:
+        for case in desk.each(numbers, lambda id, inside: desk.cases.hold(id, why, by, connection=inside)):
             _say(f"Case {case.id} is on hold.")
     _next(f"leadapron cases release {numbers[0]}")
 
@@ -220,12 +216,12 @@ def hold(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -
 @command.command("release", short_help="Let rules go on with a case on hold.")
 @_numbers
 @_why("Why.", required=False)
-@_by
-@_data
-def release(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def release(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
     """Let rules go on with a case on hold. One whose owner is not to be written to stays on hold for ever."""
-    with _desk(data) as desk:
-        for case in desk.each(numbers, lambda id, inside: desk.cases.release(id, _who(by), why, connection=inside)):
+    with _desk(place) as desk:
+        for case in desk.each(numbers, lambda id, inside: desk.cases.release(id, by, why, connection=inside)):
             _say(f"Case {case.id} goes on; {desk.advice([case])[case.id]}.")
 
 
@@ -233,9 +229,9 @@ def release(numbers: tuple[int, ...], why: str, by: str | None, data: str | None
 @_numbers
 @click.option("--level", type=click.Choice(_LEVELS), help="To whom. [default: the next one above]")
 @_why("Why.", required=False)
-@_by
-@_data
-def escalate(numbers: tuple[int, ...], level: str | None, why: str, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def escalate(numbers: tuple[int, ...], level: str | None, why: str, by: str, place: Place) -> None:
     """Take a case up: to the network's operator, the national CERT or the regulator.
 
     \b
@@ -244,8 +240,8 @@ def escalate(numbers: tuple[int, ...], level: str | None, why: str, by: str | No
     from leadapron.watch.reach.cases.model import TITLES
 
     to = None if level is None else _LEVELS.index(level) + 1
-    with _desk(data) as desk:
-        done = desk.each(numbers, lambda id, inside: desk.cases.escalate(id, _who(by), to, why, connection=inside))
+    with _desk(place) as desk:
+        done = desk.each(numbers, lambda id, inside: desk.cases.escalate(id, by, to, why, connection=inside))
         for case in done:
             _say(f"Case {case.id} goes to the {TITLES[case.level]}.")
     _next("leadapron cases follow drafts the notices, leadapron notices lists them")
@@ -254,21 +250,21 @@ def escalate(numbers: tuple[int, ...], level: str | None, why: str, by: str | No
 @command.command("close", short_help="Give a case up, though nothing was proved closed.")
 @_numbers
 @_why("Why; the history has to tell.")
-@_by
-@_data
-def close(numbers: tuple[int, ...], why: str, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def close(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
     """Do no more about it. What scans prove closed is closed by itself; this is for all else."""
-    with _desk(data) as desk:
-        for case in desk.each(numbers, lambda id, inside: desk.cases.close(id, _who(by), why, connection=inside)):
+    with _desk(place) as desk:
+        for case in desk.each(numbers, lambda id, inside: desk.cases.close(id, by, why, connection=inside)):
             _say(f"Case {case.id} is closed.")
 
 
 @command.command("refuse", short_help="Never write to a mailbox, domain or network again.")
 @click.argument("whom", metavar="MAILBOX|DOMAIN|NETWORK")
 @_why("Who asked for it, and how.")
-@_by
-@_data
-def refuse(whom: str, why: str, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def refuse(whom: str, why: str, by: str, place: Place) -> None:
     """Never write to a mailbox, a domain (and all below it) or a network again. Nobody can take it back.
 
     \b
@@ -279,8 +275,8 @@ def refuse(whom: str, why: str, by: str | None, data: str | None) -> None:
     from leadapron.watch.reach.mailbox import classify
 
     kind, value = classify(whom)
-    with _desk(data) as desk:
-        held = desk.cases.refuse(kind, value, _who(by), why)
+    with _desk(place) as desk:
+        held = desk.cases.refuse(kind, value, by, why)
     _say(f"The {kind} {value} is never written to again.")
     if held:
         _say(f"On hold by it: case{'s' if len(held) > 1 else ''} {', '.join(map(str, held))}.")
@@ -290,17 +286,17 @@ def refuse(whom: str, why: str, by: str | None, data: str | None) -> None:
 @click.option(
     "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True, help="How."
 )
-@_data
-def follow(format_: str, data: str | None) -> None:
+@placed
+def follow(format_: str, place: Place) -> None:
     """Run the rules now: take in what scans proved, open cases, draft what is due, close what is over.
 
     Nothing is sent by it. 'leadapron up' does this after each scan, so that you need not. Exit code 1: something
     could not be done, stderr says what.
     """
     from leadapron.cli import cases_table
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import print_pieces
 
-    with _desk(data) as desk:
+    with _desk(place) as desk:
         done = desk.follow()
         print_pieces(cases_table.round_(done, desk.endpoints(done.retest), format_))
     for problem in done.problems:
@@ -309,23 +305,10 @@ def follow(format_: str, data: str | None) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _desk(data: str | None) -> Desk:
+def _desk(place: Place) -> Desk:
     from leadapron.cli.cases_desk import Desk
 
-    return Desk(data)
-
-
-def _who(by: str | None) -> str:
-    if by is not None:
-        from leadapron.kernel.errors import UsageError
-        from leadapron.watch.reach.cases.model import actor
-
-        if actor(by) != "person":
-            raise UsageError(f"--by {by}: that is not a person's name")
-        return by
-    from leadapron.guard.audit.console import console_user
-
-    return console_user().user
+    return Desk(place)
 
 
 def _say(text: str) -> None:

@@ -8,8 +8,7 @@ from types import TracebackType
 import msgspec
 import sqlalchemy as sa
 
-from leadapron.cli.place import exposure_of, location
-from leadapron.kernel.config import Settings, load
+from leadapron.cli.place import Place, exposure_of
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.cases.advice import advice
 from leadapron.watch.reach.cases.model import Case, Owner
@@ -22,9 +21,10 @@ from leadapron.watch.track.database import failures, open_engine
 class Desk:
     """Use as a context manager."""
 
-    def __init__(self, data: str | None) -> None:
-        self._rules = load_cases()
-        self._engine = open_engine(location(data, load(Settings)))
+    def __init__(self, place: Place) -> None:
+        self._config = place.config
+        self._rules = load_cases(self._config)
+        self._engine = open_engine(place.location())
         self.cases = Cases(self._engine, self._rules)
 
     def __enter__(self) -> Desk:
@@ -90,14 +90,14 @@ class Desk:
         from leadapron.watch.reach.notices.settings import load_notices
         from leadapron.watch.reach.notices.store import Notices
 
-        found, _ = Notices(self._engine, load_notices()).find(case_id=case_id, order="id", limit=500)
+        found, _ = Notices(self._engine, load_notices(self._config)).find(case_id=case_id, order="id", limit=500)
         return [(one.id, one.purpose, one.channel, one.level, one.state) for one in found]
 
     def follow(self) -> Followed:
         from leadapron.watch.reach.notices.settings import load_notices
         from leadapron.watch.reach.notices.store import Notices
 
-        return follow(self._engine, self._rules, Notices(self._engine, load_notices(), rules=self._rules))
+        return follow(self._engine, self._rules, Notices(self._engine, load_notices(self._config), rules=self._rules))
 
     def endpoints(self, exposure_ids: Sequence[int]) -> list[str]:
         from leadapron.watch.track.exposures.store import Exposures

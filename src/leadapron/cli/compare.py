@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadapron.cli.place import location
-from leadapron.cli.report import console_on, print_pieces, write_file
+from leadapron.cli.place import Place
+from leadapron.cli.writing import console_on, put
 from leadapron.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -14,20 +14,14 @@ if TYPE_CHECKING:
 
 
 def show(
-    data: str | None, older: int | None, newer: int | None, campaign: str | None, format_: str, output: Path | None
+    place: Place, older: int | None, newer: int | None, campaign: str | None, format_: str, output: Path | None
 ) -> None:
     """Compare the scans of these numbers (``newer`` None: the latest), or the last two rounds of a campaign."""
-    from leadapron.kernel.config import Settings, load
     from leadapron.watch.report import compare as shown
-    from leadapron.watch.track.database import open_engine
     from leadapron.watch.track.exposures.compare import compare
 
-    place = location(data, load(Settings))
-    engine = open_engine(place)
-    try:
+    with place.opened() as engine:
         changes, both = compare(engine, *_scans(engine, older, newer, campaign))
-    finally:
-        engine.dispose()
     if format_ == "table":
         with console_on(output) as console:
             console.print(shown.comparison(changes, both, console.width))
@@ -36,7 +30,7 @@ def show(
         pieces = shown.rows(changes)
     else:
         pieces = (shown.lines if format_ == "jsonl" else shown.document)(changes, both)
-    print_pieces(pieces) if output is None else write_file(output, pieces)
+    put(output, pieces)
 
 
 def _scans(engine: sa.Engine, older: int | None, newer: int | None, campaign: str | None) -> tuple[int, int]:

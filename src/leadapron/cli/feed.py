@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from leadapron.kernel.errors import Failure, UsageError
+from leadapron.cli.options import SETTINGS, output, placed
 
 if TYPE_CHECKING:
+    from leadapron.cli.place import Place
     from leadapron.kernel.config import Settings
     from leadapron.watch.reach.feeds.about import Tlp
     from leadapron.watch.reach.feeds.entries import Entry, Wanted
@@ -21,7 +22,7 @@ SENDER = "Lead Apron"
 _EVERY = 1000  # exposures between two lines of progress
 
 
-@click.command(name="feed", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="feed", context_settings=SETTINGS)
 @click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="How it is written.")
 @click.option("--country", metavar="CC,…", help="Only in these countries: two letters of ISO 3166-1.")
 @click.option("--asn", metavar="N,…", help="Only in these autonomous systems.")
@@ -34,13 +35,8 @@ _EVERY = 1000  # exposures between two lines of progress
 @click.option("--new", is_flag=True, help="Only what changed since the last feed with --new and this selection.")
 @click.option("--sender", metavar="NAME", help="Who sends it. [default: the organisation in section notices]")
 @click.option("--tlp", type=click.Choice(["clear", "green", "amber", "red"]), help="Traffic Light Protocol marking.")
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write it there, whole or not at all, instead of to stdout.",
-)
-@click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
+@output(text="Write it there, for your eyes alone, instead of to stdout.")
+@placed
 def command(
     format_: str,
     country: str | None,
@@ -53,7 +49,7 @@ def command(
     sender: str | None,
     tlp: str | None,
     output: Path | None,
-    data: str | None,
+    place: Place,
 ) -> None:
     """Write what stands open, for CERTs and their programs.
 
@@ -66,17 +62,15 @@ def command(
         raise click.UsageError("--new and --since both say from when; give one of them.")
     import msgspec
 
-    from leadapron.cli.place import opened
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import put
     from leadapron.kernel.clock import SystemClock, iso
-    from leadapron.kernel.config import Settings, load
     from leadapron.watch.reach.feeds import entries, marks
     from leadapron.watch.reach.feeds.about import About
     from leadapron.watch.reach.feeds.formats import writer
     from leadapron.watch.reach.feeds.plain import plain
 
     clock = SystemClock()
-    settings = load(Settings)
+    settings = place.settings()
     selection = entries.Selection(
         countries=() if country is None else entries.countries(country),
         asns=() if asn is None else entries.asns(asn),
@@ -88,35 +82,33 @@ def command(
     about = About(
         sender=plain(sender or _organisation(settings)) or SENDER, made_at=iso(clock.now()), tlp=cast("Tlp | None", tlp)
     )
-    with opened(data, settings) as engine:
+    with place.opened() as engine:
         key, newest = marks.key(selection, format_), 0
         if new:
             newest = marks.newest(engine)
             selection = msgspec.structs.replace(selection, after=marks.mark(engine, key), upto=newest)
         counted = _Counted(entries.read(engine, selection))
         pieces = writer(format_)(counted, about)
-        print_pieces(pieces) if output is None else _write(output, pieces)
+        put(output, pieces, private=True)
         if new:
             marks.move(engine, key, newest, clock)
     print(f"{counted.number:,} {'exposure' if counted.number == 1 else 'exposures'}", file=sys.stderr)
 
 
-def of_scan(data: str | None, number: int, format_: str, output: Path | None) -> None:
+def of_scan(place: Place, number: int, format_: str, output: Path | None) -> None:
     """What this scan saw open, for ``leadapron report``."""
-    from leadapron.cli.place import opened
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import put
     from leadapron.kernel.clock import SystemClock, iso
-    from leadapron.kernel.config import Settings, load
     from leadapron.watch.reach.feeds import entries
     from leadapron.watch.reach.feeds.about import About
     from leadapron.watch.reach.feeds.formats import writer
     from leadapron.watch.reach.feeds.plain import plain
 
-    settings = load(Settings)
+    settings = place.settings()
     about = About(sender=plain(_organisation(settings)) or SENDER, made_at=iso(SystemClock().now()), tlp=None)
-    with opened(data, settings) as engine:
+    with place.opened() as engine:
         pieces = writer(format_)(entries.read(engine, entries.Selection(state="all", scan=number)), about)
-        print_pieces(pieces) if output is None else _write(output, pieces)
+        put(output, pieces, private=True)
 
 
 class _Counted:
@@ -140,21 +132,3 @@ class _Counted:
 def _organisation(settings: Settings) -> str | None:
     found = (settings.notices or {}).get("organisation")
     return found if isinstance(found, str) else None
-
-
-def _write(path: Path, pieces: Iterator[str]) -> None:
-    """To a file for its owner's eyes, since it says which servers stand open; a device or a pipe is written to."""
-    from leadapron.kernel.files import write_pieces
-
-    try:
-        if path.exists() and not path.is_file():
-            with path.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(pieces)
-        else:
-            write_pieces(path, (piece.encode() for piece in pieces))
-    except FileNotFoundError:
-        raise UsageError(f"cannot write {path}: there is no such directory") from None
-    except OSError as error:
-        raise Failure(
-            f"cannot write {path}: {error.strerror or type(error).__name__}. Free some space or choose another place"
-        ) from error

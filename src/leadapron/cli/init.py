@@ -150,7 +150,7 @@ def watch(
     key_file(home / KEY_FILE)  # with it people can be let in before anything runs
     click.echo(f"Wrote {file.absolute()}: the campaign {name}, the console, places for the rest.\n\nWhat is next:")
     found = find_file()
-    named = found is None or found.absolute() != file.absolute()  # few commands have --config
+    named = found is None or found.absolute() != file.absolute()  # else each command needs --config
     steps = (
         *([(f"export {FILE_VARIABLE}={shlex.quote(str(file.absolute()))}", "every command reads it then")] * named),
         (f"leadapron scan --campaign {name}", "a first round, now"),

@@ -10,23 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from leadapron.cli.options import NUMBER, SETTINGS, alone, decided_by, output, placed, words
+
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from leadapron.cli.place import Place
     from leadapron.watch.reach.cases.settings import Rules
     from leadapron.watch.reach.notices.settings import Notices as Settings
     from leadapron.watch.reach.notices.store import Notices
 
-_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-_FILE: Final = click.Path(dir_okay=False, path_type=Path)
-_NUMBER: Final = click.IntRange(1, 2**63 - 1)
 _PURPOSES: Final = ("first", "reminder", "escalation", "thanks")
 _LEVELS: Final = ("owner", "operator", "cert", "regulator")
 
-_data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
-_by = click.option("--by", metavar="NAME", help="Who decides; it is kept. [default: the user of this machine]")
-_number = click.argument("number", metavar="NOTICE", type=_NUMBER)
-_numbers = click.argument("numbers", metavar="NOTICE…", type=_NUMBER, nargs=-1)
+_number = click.argument("number", metavar="NOTICE", type=NUMBER)
+_numbers = click.argument("numbers", metavar="NOTICE…", type=NUMBER, nargs=-1)
 
 
 def _what(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,9 +39,9 @@ def _what(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.group(name="notices", context_settings=_SETTINGS, invoke_without_command=True)
+@click.group(name="notices", context_settings=SETTINGS, invoke_without_command=True)
 @click.option("--state", metavar="STATE,…", help="Only these: draft, approved, unsure, sent, failed, bounced, dropped.")
-@click.option("--case", "case_id", type=_NUMBER, metavar="CASE", help="Only of this case.")
+@click.option("--case", "case_id", type=NUMBER, metavar="CASE", help="Only of this case.")
 @click.option("--find", "text", metavar="TEXT", help="Only with this in recipient or subject.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Leave out the first so many.")
@@ -55,7 +53,7 @@ def _what(function: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="How to show it.",
 )
-@_data
+@placed
 @click.pass_context
 def command(
     context: click.Context,
@@ -65,7 +63,7 @@ def command(
     limit: int,
     offset: int,
     format_: str,
-    data: str | None,
+    place: Place,
 ) -> None:
     """Write to the owners of open servers: read the drafts, approve them, send what is approved.
 
@@ -78,12 +76,14 @@ def command(
     leadapron notices send
     """
     if context.invoked_subcommand is not None:
+        alone(context)
         return
     from leadapron.cli import notices_table
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import print_pieces
+    from leadapron.watch.reach.notices.model import STATES
 
-    states: Any = None if state is None else [one.strip() for one in state.split(",") if one.strip()]
-    with _desk(data) as desk:
+    states: Any = None if state is None else words(state, STATES, "--state")
+    with _desk(place) as desk:
         found, total = desk.find(state=states, case_id=case_id, text=text, limit=limit, offset=offset)
         print_pieces(notices_table.listing(found, format_))
         if format_ == "table":
@@ -95,40 +95,40 @@ def command(
 @click.option(
     "--format", "format_", type=click.Choice(("text", "json")), default="text", show_default=True, help="How."
 )
-@_data
-def show(number: int, format_: str, data: str | None) -> None:
+@placed
+def show(number: int, format_: str, place: Place) -> None:
     """Show a notice as its reader sees it, and what became of it."""
     from leadapron.cli import notices_table
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import print_pieces
 
-    with _desk(data) as desk:
+    with _desk(place) as desk:
         notice = desk.get(number)
     print_pieces(notices_table.whole(notice) if format_ == "text" else [notices_table.document(notice)])
 
 
 @command.command("preview", short_help="Show what would be written; nothing is kept.")
-@click.argument("case", metavar="CASE", type=_NUMBER)
+@click.argument("case", metavar="CASE", type=NUMBER)
 @_what
-@_data
-def preview(case: int, purpose: Any, level: str, channel: Any, to: str | None, data: str | None) -> None:
+@placed
+def preview(case: int, purpose: Any, level: str, channel: Any, to: str | None, place: Place) -> None:
     """Show what would be written in a case now. Nothing is kept, and nothing is sent."""
     from leadapron.cli import notices_table
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import print_pieces
 
-    with _desk(data) as desk:
+    with _desk(place) as desk:
         text = desk.preview(case, purpose, channel=channel, level=_LEVELS.index(level), to=to)
     print_pieces(notices_table.text(text))
 
 
 @command.command("draft", short_help="Write a notice for somebody to approve.")
-@click.argument("case", metavar="CASE", type=_NUMBER)
+@click.argument("case", metavar="CASE", type=NUMBER)
 @_what
-@_by
-@_data
-def draft(case: int, purpose: Any, level: str, channel: Any, to: str | None, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def draft(case: int, purpose: Any, level: str, channel: Any, to: str | None, by: str, place: Place) -> None:
     """Write a notice for somebody to approve. Rules do this by themselves; this is for all else."""
-    with _desk(data) as desk:
-        made = desk.draft(case, purpose, _who(by), channel=channel, level=_LEVELS.index(level), to=to)
+    with _desk(place) as desk:
+        made = desk.draft(case, purpose, by, channel=channel, level=_LEVELS.index(level), to=to)
     print(f"Notice {made.id} is drafted; read it: leadapron notices show {made.id}")
 
 
@@ -136,15 +136,15 @@ def draft(case: int, purpose: Any, level: str, channel: Any, to: str | None, by:
 @_number
 @click.option("--subject", metavar="TEXT", help="The new subject.")
 @click.option("--body", type=click.File("r", encoding="utf-8"), metavar="FILE", help="The new text (- for stdin).")
-@_by
-@_data
-def edit(number: int, subject: str | None, body: Any, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def edit(number: int, subject: str | None, body: Any, by: str, place: Place) -> None:
     """Change what a notice says; it has to be approved again. Without --subject and --body your editor opens."""
     from leadapron.kernel.errors import UsageError
     from leadapron.watch.reach.notices.layout import LONGEST
 
     text = None if body is None else body.read(LONGEST + 1)
-    with _desk(data) as desk:
+    with _desk(place) as desk:
         if subject is None and text is None:
             if not sys.stdin.isatty():
                 raise UsageError("there is nobody to edit; give --subject TEXT or --body FILE")
@@ -154,16 +154,16 @@ def edit(number: int, subject: str | None, body: Any, by: str | None, data: str 
                 print("Nothing was changed.", file=sys.stderr)
                 return
             subject, _, text = changed.partition("\n")
-        desk.edit(number, _who(by), subject=subject, body=text)
+        desk.edit(number, by, subject=subject, body=text)
     print(f"Notice {number} was changed, and is a draft: leadapron notices approve {number}")
 
 
 @command.command("approve", short_help="Let notices be sent.")
 @_numbers
 @click.option("--all-shown", is_flag=True, help="Show every draft in full, then ask once.")
-@_by
-@_data
-def approve(numbers: tuple[int, ...], all_shown: bool, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def approve(numbers: tuple[int, ...], all_shown: bool, by: str, place: Place) -> None:
     """Let notices be sent: all of these, or none where one of them must not.
 
     \b
@@ -173,10 +173,10 @@ def approve(numbers: tuple[int, ...], all_shown: bool, by: str | None, data: str
     if bool(numbers) == all_shown:
         raise click.UsageError("Name the notices, or show them all: --all-shown.")
     from leadapron.cli import notices_table
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import print_pieces
     from leadapron.kernel.errors import UsageError
 
-    with _desk(data) as desk:
+    with _desk(place) as desk:
         drafts: list[Any] = []
         if all_shown:
             if not sys.stdin.isatty():
@@ -187,7 +187,7 @@ def approve(numbers: tuple[int, ...], all_shown: bool, by: str | None, data: str
             if not drafts or not click.confirm(f"Approve these {len(drafts)}?", err=True):
                 return
             numbers = tuple(one.id for one in drafts)
-        approved = desk.approve(numbers, _who(by), as_read=drafts)
+        approved = desk.approve(numbers, by, as_read=drafts)
     letters = [one.id for one in approved if one.channel == "letter"]
     if len(letters) < len(approved):
         print(f"{len(approved) - len(letters)} approved. They go with: leadapron notices send")
@@ -201,27 +201,27 @@ def approve(numbers: tuple[int, ...], all_shown: bool, by: str | None, data: str
 @command.command("drop", short_help="Send a notice never.")
 @_number
 @click.option("--why", metavar="TEXT", required=True, help="Why; the case's history has to tell.")
-@_by
-@_data
-def drop(number: int, why: str, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def drop(number: int, why: str, by: str, place: Place) -> None:
     """Send a notice never."""
-    with _desk(data) as desk:
-        desk.drop(number, _who(by), why)
+    with _desk(place) as desk:
+        desk.drop(number, by, why)
     print(f"Notice {number} is dropped.")
 
 
 @command.command("send", short_help="Send what is approved and due.")
-@_data
-def send(data: str | None) -> None:
+@placed
+def send(place: Place) -> None:
     """Send what is approved and due now, within the limits for the hour. Exit code 1: the mail server can't be used."""
     import asyncio
 
     from leadapron.cli import notices_table
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import print_pieces
     from leadapron.kernel.errors import Failure
     from leadapron.watch.reach.notices.sending import send_due
 
-    with _opened(data) as (engine, settings, rules):
+    with _opened(place) as (engine, settings, rules):
         done = asyncio.run(send_due(engine, settings, rules=rules))
     print_pieces(notices_table.sent(done))
     if done.trouble:
@@ -232,50 +232,46 @@ def send(data: str | None) -> None:
 @_number
 @click.option("--sent", "sent", flag_value="yes", help="It did go out, or was posted.")
 @click.option("--not-sent", "sent", flag_value="no", help="It did not, and is sent again.")
-@_by
-@_data
-def resolve(number: int, sent: str | None, by: str | None, data: str | None) -> None:
+@decided_by
+@placed
+def resolve(number: int, sent: str | None, by: str, place: Place) -> None:
     """Say whether a notice that is unsure went out (the mail server's log knows), or that a letter was posted."""
     if sent is None:
         raise click.UsageError("Say which: --sent or --not-sent.")
-    with _desk(data) as desk:
-        notice = desk.resolve(number, sent == "yes", _who(by))
+    with _desk(place) as desk:
+        notice = desk.resolve(number, sent == "yes", by)
     print(f"Notice {number} is {notice.state}.")
 
 
 @command.command("read-mail", short_help="Read bounces, opt-outs and answers.")
 @click.option(
     "--from",
-    "place",
+    "mail",
     type=click.Path(path_type=Path),
     metavar="PATH",
     help="A Maildir or mbox file. [default: the configuration's]",
 )
-@_data
-def read_mail(place: Path | None, data: str | None) -> None:
+@placed
+def read_mail(mail: Path | None, place: Place) -> None:
     """Read bounces, opt-outs and answers from the mailbox. Each is read once; of its text nothing is kept."""
     from leadapron.cli import notices_table
     from leadapron.watch.reach.notices.incoming.reading import read_mail as read
 
-    with _opened(data) as (engine, settings, rules):
-        print(notices_table.read(read(engine, settings, place=place, rules=rules)), end="")
+    with _opened(place) as (engine, settings, rules):
+        print(notices_table.read(read(engine, settings, place=mail, rules=rules)), end="")
 
 
 @command.command("letter", short_help="Write a letter as PDF.")
 @_number
-@click.option("--output", type=_FILE, metavar="FILE.pdf", required=True, help="Where to.")
-@_data
-def letter(number: int, output: Path, data: str | None) -> None:
+@output("FILE.pdf", text="Where to.", required=True)
+@placed
+def letter(number: int, output: Path, place: Place) -> None:
     """Write a letter as PDF, for a window envelope. When it is posted: leadapron notices resolve NOTICE --sent."""
-    from leadapron.kernel.errors import Failure
-    from leadapron.kernel.files import write_whole
+    from leadapron.cli.writing import write_bytes
 
-    with _desk(data) as desk:
+    with _desk(place) as desk:
         (made,) = desk.letter(number)
-    try:
-        write_whole(output, made)
-    except OSError as error:
-        raise Failure(f"cannot write {output}: {error.strerror}") from None
+    write_bytes(output, [made], private=True)
     print(f"wrote {output}", file=sys.stderr)
 
 
@@ -289,16 +285,16 @@ def letter(number: int, output: Path, data: str | None) -> None:
 @click.option(
     "--format", "format_", type=click.Choice(("text", "json")), default="text", show_default=True, help="How."
 )
-@_data
-def arms(days: int | None, format_: str, data: str | None) -> None:
+@placed
+def arms(days: int | None, format_: str, place: Place) -> None:
     """Say which kind of notice got more servers closed, with intervals; or that it can't be said yet."""
     import msgspec
 
     from leadapron.cli import notices_table
-    from leadapron.cli.report import print_pieces
+    from leadapron.cli.writing import print_pieces
     from leadapron.watch.reach.arms.analysis import analyse
 
-    with _opened(data) as (engine, settings, _):
+    with _opened(place) as (engine, settings, _):
         found = analyse(engine, days or settings.fixed_within_days)
     if format_ == "json":
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
@@ -307,27 +303,18 @@ def arms(days: int | None, format_: str, data: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _opened(data: str | None) -> Iterator[tuple[sa.Engine, Settings, Rules]]:
-    from leadapron.cli.place import opened
-    from leadapron.kernel.config import Settings as File
-    from leadapron.kernel.config import load
+def _opened(place: Place) -> Iterator[tuple[sa.Engine, Settings, Rules]]:
     from leadapron.watch.reach.cases.settings import load_cases
     from leadapron.watch.reach.notices.settings import load_notices
 
-    settings, rules = load_notices(), load_cases()
-    with opened(data, load(File)) as engine:
+    settings, rules = load_notices(place.config), load_cases(place.config)
+    with place.opened() as engine:
         yield engine, settings, rules
 
 
 @contextlib.contextmanager
-def _desk(data: str | None) -> Iterator[Notices]:
+def _desk(place: Place) -> Iterator[Notices]:
     from leadapron.watch.reach.notices.store import Notices
 
-    with _opened(data) as (engine, settings, rules):
+    with _opened(place) as (engine, settings, rules):
         yield Notices(engine, settings, rules=rules)
-
-
-def _who(by: str | None) -> str:
-    from leadapron.cli.cases import _who as who
-
-    return who(by)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from leadapron.cli.place import exposure_of
+from leadapron.cli.options import NUMBER, SETTINGS, decided_by, placed
+from leadapron.cli.place import Place, exposure_of
+from leadapron.cli.writing import FILE_WIDTH, print_pieces
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -19,12 +21,6 @@ if TYPE_CHECKING:
     from leadapron.watch.track.owner.model import Hint
     from leadapron.watch.track.owner.suggestion import Suggestion
 
-_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-_FILE_WIDTH: Final = 160
-_NUMBER: Final = click.IntRange(1, 2**63 - 1)
-
-_data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
-_by = click.option("--by", required=True, metavar="NAME", help="Who decides: your name, which is kept with it.")
 _format = click.option(
     "--format",
     "format_",
@@ -35,7 +31,7 @@ _format = click.option(
 )
 
 
-@click.group(name="owner", context_settings=_SETTINGS)
+@click.group(name="owner", context_settings=SETTINGS)
 def command() -> None:
     """Find out whom to tell of an exposed server, and say whether that is right."""
 
@@ -43,8 +39,8 @@ def command() -> None:
 @command.command("show", short_help="Show the hints at an owner, and what they come to.")
 @click.argument("exposure", metavar="ADDRESS:PORT|NUMBER")
 @_format
-@_data
-def show(exposure: str, format_: str, data: str | None) -> None:
+@placed
+def show(exposure: str, format_: str, place: Place) -> None:
     """Show the hints at the owner of one exposed server, and whom they suggest to write to. Nobody is asked.
 
     \b
@@ -53,18 +49,18 @@ def show(exposure: str, format_: str, data: str | None) -> None:
     """
     from leadapron.watch.track.owner.hints import Hints
 
-    with _opened(data) as engine:
+    with place.opened() as engine:
         one = exposure_of(engine, exposure)
         hints = Hints(engine).of(one.id)
-    _print(_document([(one, hints)]) if format_ == "json" else _table(one, hints))
+    print_pieces(_document([(one, hints)]) if format_ == "json" else _table(one, hints))
 
 
 @command.command("look-up", short_help="Ask who may own exposed servers.")
 @click.argument("exposures", metavar="[ADDRESS:PORT|NUMBER …]", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="All that are open.")
 @_format
-@_data
-def look_up(exposures: tuple[str, ...], all_: bool, format_: str, data: str | None) -> None:
+@placed
+def look_up(exposures: tuple[str, ...], all_: bool, format_: str, place: Place) -> None:
     """Ask who may own exposed servers: reverse DNS, registries (RDAP), your own MMDB files.
 
     Each source is asked slowly, and not again for what it answered in the last 30 days; the section lookups of
@@ -80,8 +76,8 @@ def look_up(exposures: tuple[str, ...], all_: bool, format_: str, data: str | No
     from leadapron.watch.track.owner.settings import load_lookups
     from leadapron.wire.aio.loop import run
 
-    settings = load_lookups()
-    with _opened(data) as engine:
+    settings = load_lookups(place.config)
+    with place.opened() as engine:
         chosen = _open(engine) if all_ else [exposure_of(engine, one) for one in exposures]
         gathered = run(gather(engine, [one.id for one in chosen], settings, progress=_progress))
         ids = {one.id: one for one in _some(engine, [one.id for one in chosen])}
@@ -89,11 +85,11 @@ def look_up(exposures: tuple[str, ...], all_: bool, format_: str, data: str | No
     for hint in gathered.hints:
         by_exposure[hint.exposure_id].append(hint)
     if format_ == "json":
-        _print(_document([(ids[key], some) for key, some in by_exposure.items()]))
+        print_pieces(_document([(ids[key], some) for key, some in by_exposure.items()]))
     elif len(ids) == 1:
-        _print(_table(*next((ids[key], some) for key, some in by_exposure.items())))
+        print_pieces(_table(*next((ids[key], some) for key, some in by_exposure.items())))
     else:
-        _print(_brief([(ids[key], some) for key, some in by_exposure.items()]))
+        print_pieces(_brief([(ids[key], some) for key, some in by_exposure.items()]))
     for line in gathered.missing:
         print(f"not looked up: {line}", file=sys.stderr)
 
@@ -103,9 +99,9 @@ def look_up(exposures: tuple[str, ...], all_: bool, format_: str, data: str | No
 @click.argument("kind", type=click.Choice(("organisation", "mailbox", "country")))
 @click.argument("value")
 @click.option("--source", required=True, metavar="TEXT", help="From where you know it: telephone, their web page.")
-@_by
-@_data
-def add(exposure: str, kind: str, value: str, source: str, by: str, data: str | None) -> None:
+@decided_by
+@placed
+def add(exposure: str, kind: str, value: str, source: str, by: str, place: Place) -> None:
     """Note what you know of an owner: the institution's name, a mailbox, the country (two letters).
 
     \b
@@ -113,46 +109,39 @@ def add(exposure: str, kind: str, value: str, source: str, by: str, data: str | 
     """
     from leadapron.watch.track.owner.hints import Hints
 
-    with _opened(data) as engine:
+    with place.opened() as engine:
         one = exposure_of(engine, exposure)
         hint = Hints(engine).add(one.id, kind, value, source, by)
     print(f"Hint {hint.id} of exposure {one.id} is noted and confirmed.", file=sys.stderr)
 
 
 @command.command("confirm", short_help="Say that a hint is right.")
-@click.argument("hint", type=_NUMBER)
-@_by
-@_data
-def confirm(hint: int, by: str, data: str | None) -> None:
+@click.argument("hint", type=NUMBER)
+@decided_by
+@placed
+def confirm(hint: int, by: str, place: Place) -> None:
     """Say that a hint is right. It then goes before all that is only looked up."""
-    _decide(hint, "confirmed", by, data)
+    _decide(hint, "confirmed", by, place)
 
 
 @command.command("reject", short_help="Say that a hint is wrong.")
-@click.argument("hint", type=_NUMBER)
-@_by
-@_data
-def reject(hint: int, by: str, data: str | None) -> None:
+@click.argument("hint", type=NUMBER)
+@decided_by
+@placed
+def reject(hint: int, by: str, place: Place) -> None:
     """Say that a hint is wrong. It counts for nothing then, and does not come back."""
-    _decide(hint, "rejected", by, data)
+    _decide(hint, "rejected", by, place)
 
 
-def _decide(hint: int, state: Literal["confirmed", "rejected"], by: str, data: str | None) -> None:
+def _decide(hint: int, state: Literal["confirmed", "rejected"], by: str, place: Place) -> None:
     from leadapron.watch.track.owner.hints import Hints
 
-    with _opened(data) as engine:
+    with place.opened() as engine:
         decided = Hints(engine).decide(hint, state, by)
     print(f"Hint {decided.id} of exposure {decided.exposure_id} is {state}.", file=sys.stderr)
 
 
 # ---- what they share -------------------------------------------------------------------------------------------------
-
-
-def _opened(data: str | None) -> Any:
-    from leadapron.cli.place import opened
-    from leadapron.kernel.config import Settings, load
-
-    return opened(data, load(Settings))
 
 
 def _some(engine: sa.Engine, ids: list[int]) -> list[Exposure]:
@@ -238,7 +227,7 @@ def _columns(header: tuple[str, ...], rows: list[Any]) -> Iterator[str]:
     from rich.text import Text
 
     like = Console()
-    console = Console(file=io.StringIO(), width=like.width if like.is_terminal else _FILE_WIDTH, highlight=False)
+    console = Console(file=io.StringIO(), width=like.width if like.is_terminal else FILE_WIDTH, highlight=False)
     table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
     for at, title in enumerate(header):
         table.add_column(title, no_wrap=at == 0, overflow="fold")
@@ -268,9 +257,3 @@ def _document(found: list[tuple[Exposure, list[Hint]]]) -> Iterator[str]:
         for one, hints in found
     ]
     yield msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
-
-
-def _print(pieces: Iterator[str]) -> None:
-    from leadapron.cli.report import print_pieces
-
-    print_pieces(pieces)

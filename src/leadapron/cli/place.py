@@ -1,9 +1,10 @@
-"""The database that a command reads, opened: a place without one is not made one by looking."""
+"""Where a command finds its configuration and its database, and the database opened."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,38 +17,63 @@ if TYPE_CHECKING:
     from leadapron.watch.track.exposures.model import Exposure
 
 
-def location(data: str | None, settings: Settings) -> str | Path:
-    """The database's URL or the data directory: ``--data`` wins over the configuration. What scans have found and is
-    not folded yet is folded. Raises ``UsageError`` for a directory without a database."""
-    from leadapron.watch.campaign.settings import load_watch
-    from leadapron.watch.track.exposures.fold import fold_all
+@dataclass(frozen=True)
+class Place:
+    """What ``--config`` and ``--data`` say; None where they were not given."""
 
-    place = _place(data, settings)
-    fold_all(place, closed_after=load_watch().closed_after)
-    return place
+    config: Path | None = None
+    data: str | None = None
 
+    def settings(self) -> Settings:
+        """The configuration, sections of the wings unread."""
+        from leadapron.kernel.config import Settings, load
 
-def _place(data: str | None, settings: Settings) -> str | Path:
-    from leadapron.kernel.paths import DATABASE, place
+        return load(Settings, path=self.config)
 
-    if data is None and settings.database_url is not None:
-        return settings.database_url
-    directory = place(data if data is not None else settings.data)
-    if not (directory / DATABASE).exists():
-        raise UsageError(f"there is no scan in {directory} yet. `leadapron scan TARGET` makes one")
-    return directory
+    def location(self) -> str | Path:
+        """The database's URL or the data directory: ``--data`` wins over the configuration. What scans have found and
+        is not folded yet is folded. Raises ``UsageError`` for a directory without a database: a place is not made one
+        by looking."""
+        from leadapron.watch.campaign.settings import load_watch
+        from leadapron.watch.track.exposures.fold import fold_all
 
+        place = self._there()
+        fold_all(place, closed_after=load_watch(self.config).closed_after)
+        return place
 
-@contextlib.contextmanager
-def opened(data: str | None, settings: Settings) -> Iterator[sa.Engine]:
-    """The database, closed again in the end."""
-    from leadapron.watch.track.database import open_engine
+    def made(self) -> str:
+        """The same for a command that may be the first one there: the directory is made where it is missing."""
+        from leadapron.kernel.paths import data_dir
 
-    engine = open_engine(location(data, settings))
-    try:
-        yield engine
-    finally:
-        engine.dispose()
+        settings = self.settings()
+        if self.data is None and settings.database_url is not None:
+            return settings.database_url
+        return str(data_dir(self.data if self.data is not None else settings.data))
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[sa.Engine]:
+        """The database, closed again in the end."""
+        from leadapron.watch.track.database import open_engine
+
+        engine = open_engine(self.location())
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+    def _there(self) -> str | Path:
+        from leadapron.kernel.paths import DATABASE, place
+
+        settings = self.settings()
+        if self.data is None and settings.database_url is not None:
+            return settings.database_url
+        directory = place(self.data if self.data is not None else settings.data)
+        if not (directory / DATABASE).exists():
+            raise UsageError(
+                f"there is no scan in {directory} yet. `leadapron scan TARGET` makes one; scans that are kept "
+                "elsewhere are found by --data DIR"
+            )
+        return directory
 
 
 def exposure_of(engine: sa.Engine, text: str) -> Exposure:
@@ -58,8 +84,14 @@ def exposure_of(engine: sa.Engine, text: str) -> Exposure:
     store = Exposures(engine)
     if text.isascii() and text.isdigit() and len(text) < 19:
         return store.get(int(text))
-    place = parse_host_port(text, "exposure")
+    try:
+        place = parse_host_port(text, "exposure")
+    except UsageError:
+        raise UsageError(
+            f"{text[:80]!a} is neither the number of an exposure nor ADDRESS:PORT, as in 192.0.2.7:104. 'leadapron "
+            "owner list' shows those that there are"
+        ) from None
     found = store.at(place.host, place.port)
     if found is None:
-        raise UsageError(f"{place} was never seen open. The number or ADDRESS:PORT of an exposure is wanted")
+        raise UsageError(f"{place} was never seen open. 'leadapron owner list' shows what is, with its numbers")
     return found

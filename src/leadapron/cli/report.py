@@ -8,22 +8,19 @@ anew, and a line on stderr says so.
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from leadapron.cli.place import location
-from leadapron.kernel.errors import Failure, UsageError
+from leadapron.cli.options import FILE, NUMBER, SETTINGS, output, placed, writable
+from leadapron.cli.writing import console_on, put, write_file
+from leadapron.kernel.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from leadapron.cli.place import Place
     from leadapron.watch.measure.model import Measurement
     from leadapron.watch.measure.record import EndpointRecord, Summary
     from leadapron.watch.report.model import After, Facts
@@ -31,16 +28,15 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "jsonl", "json", "csv")
 FEEDS = ("intelmq", "stix", "ocsf")  # of what the scan saw open: as `leadapron feed` writes them
-FILE_WIDTH = 160  # of a table that goes to a file
 
 
-@click.command(name="report", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.argument("number", type=click.IntRange(1, 2**63 - 1), required=False, metavar="[SCAN]")
+@click.command(name="report", context_settings=SETTINGS)
+@click.argument("number", type=NUMBER, required=False, metavar="[SCAN]")
 @click.option("--list", "list_", is_flag=True, help="List the scans there are.")
 @click.option(
     "--compare",
     "older",
-    type=click.IntRange(1, 2**63 - 1),
+    type=NUMBER,
     metavar="OLD",
     help="What changed from scan OLD to SCAN: opened, closed, grew, shrank, moved.",
 )
@@ -51,20 +47,16 @@ FILE_WIDTH = 160  # of a table that goes to a file
     type=click.Choice((*FORMATS, *FEEDS)),
     help="What goes to stdout. [default: table; nothing with --report alone]",
 )
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the results there instead of to stdout.",
-)
+@output(text="Write the results there instead of to stdout.")
 @click.option(
     "--report",
     "page",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.html",
+    callback=writable,
     help="Write the report as one HTML page.",
 )
-@click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
+@placed
 def command(
     number: int | None,
     list_: bool,
@@ -73,7 +65,7 @@ def command(
     format_: str | None,
     output: Path | None,
     page: Path | None,
-    data: str | None,
+    place: Place,
 ) -> None:
     """Show an earlier scan again, or write its report.
 
@@ -97,9 +89,9 @@ def command(
             raise click.UsageError(f"--format {format_} is of one scan; a comparison is a table, jsonl, json or csv.")
         from leadapron.cli.compare import show
 
-        show(data, older, number, campaign, format_ or "table", output)
+        show(place, older, number, campaign, format_ or "table", output)
         return
-    with _store(data) as store:
+    with _store(place) as store:
         if list_:
             _list(store, output)
             return
@@ -112,7 +104,7 @@ def command(
         if format_ in FEEDS:
             from leadapron.cli.feed import of_scan
 
-            of_scan(data, scan.id, format_, output)
+            of_scan(place, scan.id, format_, output)
             return
         if format_ is not None or output is not None or page is None:
             reading = Reading(store, scan)
@@ -190,7 +182,7 @@ def write_results(format_: str, output: Path | None, facts: Facts, reading: Read
         return
     records = (record for _, record in reading.pairs())
     lines = _lines(format_, records, reading.summary)
-    print_pieces(lines) if output is None else write_file(output, lines)
+    put(output, lines)
 
 
 def _lines(format_: str, records: Iterable[EndpointRecord], summarise: Callable[[], Summary]) -> Iterator[str]:
@@ -221,67 +213,9 @@ def _list(store: Store, output: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def console_on(output: Path | None) -> Iterator[Console]:
-    """A console on stdout, or one whose text goes to a file at the end."""
-    from rich.console import Console
-
-    text = io.StringIO()
-    like = Console(highlight=False)
-    if output is None and like.is_terminal:
-        yield like
-        return
-    console = Console(file=text, width=like.width if output is None else FILE_WIDTH, highlight=False)
-    yield console
-    lines = [line.rstrip() + "\n" for line in text.getvalue().splitlines()]  # columns are padded with spaces
-    print_pieces(lines) if output is None else write_file(output, lines)
-
-
-def print_pieces(pieces: Iterable[str]) -> None:
-    """Write to stdout, to its last octet. A reader that went away is no error of ours, a full disk is one to name."""
-    try:
-        sys.stdout.writelines(pieces)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise Failure(f"cannot write to standard output: {error.strerror or type(error).__name__}") from error
-
-
-def write_file(path: Path, pieces: Iterable[str]) -> None:
-    """Write ``pieces`` as UTF-8. A regular file is replaced when all is written, so nobody sees half of it; a device or
-    a pipe is written to. Raises ``Failure`` with what to do next."""
-    try:
-        if path.exists() and not path.is_file():
-            with path.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(pieces)
-            return
-        _replace(path, pieces)
-    except OSError as error:
-        raise Failure(
-            f"cannot write {path}: {error.strerror or type(error).__name__}. Free some space or choose another place"
-        ) from error
-
-
-def _replace(path: Path, pieces: Iterable[str]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)  # mkstemp's 0600 would surprise who shares the file
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-@contextlib.contextmanager
-def _store(data: str | None) -> Iterator[Store]:
+def _store(place: Place) -> Iterator[Store]:
     """Open what there is; a place without scans is not made one by looking."""
-    from leadapron.kernel.config import Settings, load
     from leadapron.watch.track.store import Store
 
-    with Store.open(location(data, load(Settings))) as store:
+    with Store.open(place.location()) as store:
         yield store

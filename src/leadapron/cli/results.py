@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
 
-from leadapron.kernel.errors import Failure
+from leadapron.cli.writing import unwritable
+from leadapron.kernel.errors import LeadApronError
 
 if TYPE_CHECKING:
     from leadapron.watch.measure.model import Measurement
@@ -115,8 +116,5 @@ class Results:
             raise _unwritable(self._output, error) from error
 
 
-def _unwritable(path: Path | None, error: OSError) -> Failure:
-    return Failure(
-        f"cannot write {path or 'to stdout'}: {error.strerror or type(error).__name__}. "
-        "Free some space or choose another place; what was found so far is saved, --resume goes on from there"
-    )
+def _unwritable(path: Path | None, error: OSError) -> LeadApronError:
+    return unwritable(path or "to stdout", error, "; what was found so far is saved, --resume goes on from there")

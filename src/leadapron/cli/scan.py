@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from leadapron.cli.options import FILE, SETTINGS, output, placed, writable
 from leadapron.cli.report import FORMATS
 
 if TYPE_CHECKING:
+    from leadapron.cli.place import Place
     from leadapron.cli.results import Results
     from leadapron.watch.measure.model import Measurement
     from leadapron.watch.measure.record import EndpointRecord, Summary
@@ -53,7 +55,7 @@ class Title(click.ParamType[str]):
         return text
 
 
-@click.command(name="scan", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="scan", context_settings=SETTINGS)
 @click.argument("targets", nargs=-1, metavar="TARGET…")
 @click.option(
     "--from",
@@ -123,20 +125,15 @@ class Title(click.ParamType[str]):
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True, help="What goes to stdout."
 )
-@click.option(
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write the results there instead of to stdout.",
-)
+@output(text="Write the results there instead of to stdout.")
 @click.option(
     "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.html",
+    callback=writable,
     help="Write the report as one HTML page.",
 )
 @click.option("--fail-on", type=click.Choice(SEVERITIES), help="Exit with 3 if a finding is at least this severe.")
-@click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
 @click.option("--resume", is_flag=True, help="Go on with the stopped scan of these targets.")
 @click.option("--no-save", is_flag=True, help="Keep nothing of this scan.")
 @click.option(
@@ -149,6 +146,7 @@ class Title(click.ParamType[str]):
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option("--verbose", "-v", is_flag=True, help="Say on stderr what each endpoint was found to be.")
+@placed
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -169,12 +167,12 @@ def command(
     output: Path | None,
     report: Path | None,
     fail_on: str | None,
-    data: str | None,
     resume: bool,
     no_save: bool,
     processes: int,
     quiet: bool,
     verbose: bool,
+    place: Place,
 ) -> None:
     """Find imaging servers that strangers can open, and measure what they expose.
 
@@ -188,18 +186,14 @@ def command(
     leadapron scan --format jsonl --from hosts.txt     for other programs
     leadapron scan --campaign city                     one round of a campaign, now
     """
-    from leadapron.kernel.errors import UsageError
     from leadapron.watch.campaign.settings import load_watch
     from leadapron.watch.measure.dicom.proposal import CALLING, MAX_CALLED
     from leadapron.watch.measure.dicom.visit import Options
     from leadapron.watch.scan.run import DEFAULT_PORTS as ALL_PORTS
     from leadapron.watch.scan.run import ScanRequest
 
-    for path in (output, report):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{path}: there is no such directory")
     if campaign is not None:
-        request = _round(ctx, campaign, data, resume, processes)
+        request = _round(ctx, campaign, place, resume, processes)
         ctx.exit(Job(request, format_, output, report, fail_on, quiet, verbose).run())
     if not targets and not files:
         raise click.UsageError("Name a target (an address, a block, a host name) or --from FILE.", ctx)
@@ -224,10 +218,10 @@ def command(
         ),
         rate=rate,
         network_rate=network_rate,
-        location=None if no_save else location_of(data),
+        location=None if no_save else place.made(),
         resume=resume,
         processes=processes,
-        closed_after=load_watch().closed_after,
+        closed_after=load_watch(place.config).closed_after,
     )
     ctx.exit(Job(request, format_, output, report, fail_on, quiet, verbose).run())
 
@@ -236,7 +230,7 @@ _OWN = ("targets", "files", "scope", "ports", "depth", "rate", "network_rate", "
 _OTHERS = ("called", "calling", "no_save")
 
 
-def _round(ctx: click.Context, name: str, data: str | None, resume: bool, processes: int) -> ScanRequest:
+def _round(ctx: click.Context, name: str, place: Place, resume: bool, processes: int) -> ScanRequest:
     """One round of a campaign. Raises UsageError for options that would make it another question."""
     import msgspec
 
@@ -249,23 +243,12 @@ def _round(ctx: click.Context, name: str, data: str | None, resume: bool, proces
             what = parameter.opts[0] if isinstance(parameter, click.Option) else "TARGET"
             why = "is the campaign's own: change it in leadapron.toml" if parameter.name in _OWN else "does not fit"
             raise click.UsageError(f"{what} cannot be combined with --campaign: it {why}, so that rounds compare.", ctx)
-    watch = load_watch()
+    watch = load_watch(place.config)
     campaign = watch.named(name)
-    location = location_of(data)
+    location = place.made()
     with Store.open(location) as store:
         alone(store, campaign)
     return msgspec.structs.replace(request_of(campaign, location, watch, resume=resume), processes=processes)
-
-
-def location_of(data: str | None) -> str:
-    """Where scans are kept: ``--data``, else what the configuration says, else the user's data directory."""
-    from leadapron.kernel.config import Settings, load
-    from leadapron.kernel.paths import data_dir
-
-    settings = load(Settings)
-    if data is None and settings.database_url is not None:
-        return settings.database_url
-    return str(data_dir(data if data is not None else settings.data))
 
 
 class Job:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import sys
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from leadapron.cli.options import SETTINGS, placed, writable_directory
 from leadapron.kernel.errors import Failure, UsageError
+
+if TYPE_CHECKING:
+    from leadapron.cli.place import Place
 
 YEAR_DAYS = 365
 MODE = 0o644  # to be published, so not for its owner's eyes alone
 
 
-@click.command(name="statistics", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(name="statistics", context_settings=SETTINGS)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
     metavar="DIR",
+    callback=writable_directory,
     help="Write the files there: CSV, statistics.html, statistics.pdf.",
 )
 @click.option("--since", metavar="DAY", help="The first day. [default: a year before the last, or the first event]")
@@ -31,8 +37,8 @@ MODE = 0o644  # to be published, so not for its owner's eyes alone
     show_default=True,
     help="Counts from 1 to below this are kept back.",
 )
-@click.option("--data", metavar="DIR", help="Where scans are kept. [default: the user's data directory]")
-def command(output: Path, since: str | None, until: str | None, minimum: int, data: str | None) -> None:
+@placed
+def command(output: Path, since: str | None, until: str | None, minimum: int, place: Place) -> None:
     """Write figures that are fit to publish: sums by country, software, network and week, time to fix.
 
     No address, owner or network is in them; small counts are kept back so that they can't be computed either.
@@ -41,15 +47,13 @@ def command(output: Path, since: str | None, until: str | None, minimum: int, da
     leadapron statistics --output november
     leadapron statistics --output autumn --since 2026-09-01 --until 2026-11-30
     """
-    from leadapron.cli.place import opened
     from leadapron.kernel.clock import SystemClock
-    from leadapron.kernel.config import Settings, load
     from leadapron.watch.reach.statistics import history, page, paper, tables
     from leadapron.watch.reach.statistics.pack import publish
 
     today = SystemClock().now().date()
     last = _day(until, "--until") if until else today
-    with opened(data, load(Settings)) as engine:
+    with place.opened() as engine:
         begun = history.earliest(engine)
         if begun is None:
             raise Failure("nothing has been found open yet, so there is nothing to publish")
@@ -76,6 +80,7 @@ def _day(text: str, option: str) -> date:
 
 def _write(directory: Path, files: dict[str, bytes]) -> None:
     """Each file whole; all were made before the first is written."""
+    from leadapron.cli.writing import unwritable
     from leadapron.kernel.files import write_whole
 
     try:
@@ -83,7 +88,4 @@ def _write(directory: Path, files: dict[str, bytes]) -> None:
         for name, content in files.items():
             write_whole(directory / name, content, mode=MODE)
     except OSError as error:
-        raise Failure(
-            f"cannot write to {directory}: {error.strerror or type(error).__name__}. Free some space or choose another "
-            "place"
-        ) from error
+        raise unwritable(directory, error) from error

@@ -31,7 +31,8 @@ from leadapron.kernel.paths import APPLICATION, CONFIGURATION
 PREFIX = "LEADAPRON_"
 FILE_VARIABLE = "LEADAPRON_CONFIG"  # names the file itself, so it cannot stand in it
 DEBUG_VARIABLE = "LEADAPRON_DEBUG"  # shows where a bug of ours comes from; read by the command's root
-_NOT_KEYS = (FILE_VARIABLE, DEBUG_VARIABLE)
+BY_VARIABLE = "LEADAPRON_BY"  # who decides at the command line, without --by
+_NOT_KEYS = (FILE_VARIABLE, DEBUG_VARIABLE, BY_VARIABLE)
 
 
 class Settings(Struct, frozen=True, kw_only=True):

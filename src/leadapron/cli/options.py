@@ -1,0 +1,152 @@
+"""Options that many commands have, so that they are called the same and do the same everywhere.
+
+Where things are (`placed`), who decides (`decided_by`), which file is written (`output`). Each is checked before any
+work is done: a scan of an hour must not end with a directory that was misspelt.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from leadapron.cli.place import Place
+from leadapron.kernel.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+NUMBER: Final = click.IntRange(1, 2**63 - 1)
+"""Of a case, a notice, a scan: what a database counts with."""
+SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+_PLACE: Final = "leadapron.place"
+_LONGEST_NAME: Final = 120
+
+config = click.option(
+    "--config", type=FILE, metavar="FILE", help="Configuration. [default: $LEADAPRON_CONFIG, ./leadapron.toml, yours]"
+)
+data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the configuration's, yours]")
+
+
+def placed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command ``--config`` and ``--data``, and itself both as ``place``. Given before the name of a subcommand
+    they hold for it, too."""
+
+    @config
+    @data
+    @functools.wraps(function)
+    def with_place(config: Path | None, data: str | None, **arguments: Any) -> Any:
+        context = click.get_current_context()
+        above: Place = context.meta.get(_PLACE, Place())
+        place = Place(config or above.config, above.data if data is None else data)
+        context.meta[_PLACE] = place
+        return function(place=place, **arguments)
+
+    return with_place
+
+
+def alone(context: click.Context) -> None:
+    """For a group that lists when it is called without a subcommand: what chooses from the list says nothing to a
+    subcommand. Raises ``click.UsageError`` rather than ignore it."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and parameter.name not in ("config", "data"):
+            raise click.UsageError(
+                f"{parameter.opts[0]} is for the list, '{context.command_path}'; it has no meaning before "
+                f"'{context.invoked_subcommand}'.",
+                context,
+            )
+
+
+# ---- who -------------------------------------------------------------------------------------------------------------
+
+
+def decided_by(function: F) -> F:
+    """``--by``: who decides, as ``by``. Never empty: without the option, and without ``LEADAPRON_BY``, it is who is
+    logged in to this machine."""
+    return click.option(
+        "--by",
+        metavar="NAME",
+        callback=_person,
+        help="Who decides; it is kept. [default: $LEADAPRON_BY, else the user of this machine]",
+    )(function)
+
+
+def _person(context: click.Context, option: click.Parameter, value: str | None) -> str:
+    from leadapron.guard.audit.console import console_user
+    from leadapron.kernel.config import BY_VARIABLE
+    from leadapron.watch.reach.cases.model import actor
+
+    said, where = value, "--by"
+    if said is None:
+        said, where = os.environ.get(BY_VARIABLE) or None, BY_VARIABLE
+    if said is None:
+        return console_user().user
+    name = " ".join(said.split())
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise UsageError(f"{where}: say who decides in one line of 1 to {_LONGEST_NAME} printable characters")
+    if actor(name) != "person":
+        raise UsageError(f"{where} {name}: that is not a person's name; rules, scans and mail sign so")
+    return name
+
+
+# ---- files that are written ------------------------------------------------------------------------------------------
+
+
+def output(
+    metavar: str = "FILE", *, text: str = "Write it there instead of to stdout.", **more: Any
+) -> Callable[[F], F]:
+    """``--output`` of a file that can be written, as far as one can tell before."""
+    return click.option("--output", type=FILE, metavar=metavar, callback=writable, help=text, **more)
+
+
+def writable(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    """Callback of an option that names a file to write. Raises ``UsageError`` with what to do."""
+    if value is not None and (os.path.isfile(value) or not os.path.exists(value)):  # a device, a pipe: as they are
+        _directory(value.absolute().parent, f"cannot write {value}")
+    return value
+
+
+def writable_directory(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    """The same for a directory, which is made where it is missing."""
+    if value is not None:
+        there = next(one for one in (value.absolute(), *value.absolute().parents) if os.path.exists(one))
+        _directory(there, f"cannot write into {value}")
+    return value
+
+
+def _directory(path: Path, what: str) -> None:
+    if not os.path.exists(path):
+        raise UsageError(
+            f"{what}: there is no such directory. Make it, 'mkdir -p {shlex.quote(str(path))}', or name another place"
+        )
+    if not os.path.isdir(path):
+        raise UsageError(f"{what}: {path} is no directory. Name another place")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UsageError(f"{what}: you may not write into {path}. Name another place, or mend its permissions")
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def known(word: str, there: Sequence[str], option: str) -> str:
+    """``word`` if it is one of those that there are. Raises ``UsageError`` with the one that is near, and all."""
+    if word in there:
+        return word
+    near = difflib.get_close_matches(word.lower(), there, 1)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    raise UsageError(f"{option}: there is no {word[:80]!a}. {hint}There are {', '.join(there)}")
+
+
+def words(text: str, there: Sequence[str], option: str) -> list[str]:
+    """``a,b`` as a list of known words."""
+    found = [known(one.strip(), there, option) for one in text.split(",") if one.strip()]
+    if not found:
+        raise UsageError(f"{option} names nothing. There are {', '.join(there)}")
+    return found
