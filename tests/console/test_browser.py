@@ -73,6 +73,44 @@ async def test_every_page_on_a_desk_and_on_a_phone_light_and_dark(tmp_path: Path
         assert watched.problems == []
 
 
+LABELS = """
+const write = CanvasRenderingContext2D.prototype.fillText;
+window.written = [];
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...more) {
+  const { a, b, e, f } = this.getTransform();
+  const wide = this.measureText(text).width;
+  const left = x - { center: wide / 2, right: wide, end: wide }[this.textAlign] || x;
+  if (text.trim() && !b) written.push({ canvas: this.canvas, text, left: a * left + e, right: a * (left + wide) + e, at: y + f });
+  return write.call(this, text, x, y, ...more);
+};
+"""
+OVERLAPPING = """() => {
+  const shown = written.filter((one) => one.canvas.isConnected);
+  const clash = shown.filter((one) => one.left < 0 || one.right > one.canvas.width).map((one) => `${one.text} is cut off`);
+  for (const one of shown) for (const other of shown) {
+    if (one !== other && one.canvas === other.canvas && Math.abs(one.at - other.at) < 4 && one.left <= other.left
+      && other.left - one.left + (one.text !== other.text) > 1 && other.left - one.right < 6) clash.push(`${one.text} | ${other.text}`);
+  }
+  return [shown.length, clash];
+}"""
+
+
+@pytest.mark.parametrize("rounds", [2, 9, 53])
+async def test_no_two_labels_of_a_chart_overlap(tmp_path: Path, rounds: int) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'watch.db'}")
+    fill(engine, Size(exposures=60, rounds=rounds))
+    async with console(tmp_path, engine) as served, browsing() as browser:
+        page = await browser.new_page()
+        await page.add_init_script(LABELS)
+        await log_in(page, served, served.person())
+        for width in (375, 768, 1024, 1280, 1600):
+            await page.set_viewport_size({"width": width, "height": 900})
+            await page.goto(served.base)
+            await expect(page.locator("#volume canvas")).to_be_visible()
+            written, clash = await page.evaluate(OVERLAPPING)
+            assert written > 10 and clash == [], f"at {width}: {clash}"
+
+
 async def test_acting_in_each_page_with_keys_alone(tmp_path: Path, filled: sa.Engine) -> None:
     clock = Held()
     async with console(tmp_path, filled, parts(filled, clock, Sending()), clock) as served, browsing() as browser:

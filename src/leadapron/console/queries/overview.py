@@ -127,7 +127,7 @@ def _open(connection: sa.Connection) -> _Open:
     places: Sums = {}
     owners: Sums = {}
     for number, country, product, operator, studies, images in connection.execute(query):
-        for sums, name in ((places, (country, product)), (owners, told.get(number) or operator)):
+        for sums, name in ((places, (country, product)), (owners, told.get(number) or operator or "")):
             kept = sums.get(name)
             if kept is None:
                 kept = sums[name] = [0, 0, 0]
@@ -139,7 +139,7 @@ def _open(connection: sa.Connection) -> _Open:
     for (country, product), more in places.items():
         for sums, name in ((countries, country or ""), (software, product or "")):
             sums[name] = [a + b for a, b in zip(sums.get(name, (0, 0, 0)), more, strict=True)]
-    owners.pop(None, None)
+    owners.pop("", None)
     return _Open(countries, software, owners, frozenset(told.values()))
 
 

@@ -13,9 +13,13 @@ const days = (list) => list.map((day) => Date.parse(`${day}T00:00:00Z`) / 1000);
 const axis = (more) => ({
   stroke: style("--soft"), grid: { stroke: style("--grid"), width: 1 }, ticks: { stroke: style("--grid"), width: 1 }, ...more,
 });
-const dates = () => axis({
-  space: 70,
-  values: (plot, marks) => marks.map((mark) => new Date(mark * 1000).toISOString().slice(0, 10)),
+const day = (mark) => new Date(mark * 1000).toISOString().slice(0, 10);
+const ROOM = 92; // pixels from date to date, which are some 70 wide
+const dates = (more) => axis({
+  space: ROOM,
+  incrs: [1, 2, 3, 5, 7, 10, 15, 30, 60, 90, 120, 180, 365, 730, 1825, 3650].map((days) => days * DAY), // no day twice
+  values: (plot, marks) => marks.map(day),
+  ...more,
 });
 const told = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en"));
 const line = (label, color, scale, more) => ({
@@ -27,28 +31,33 @@ const kinds = {
     data: [days(data.x), ...data.series.map((one) => one.values)],
     scales: { x: { time: true }, exams: { range: fromZero }, images: { range: (plot, low, high) => fromZero(plot, low, high * 1.35) } },
     series: [
-      { label: "Day", value: (plot, value) => (value === null ? "–" : new Date(value * 1000).toISOString().slice(0, 10)) },
+      { label: "Day", value: (plot, value) => (value === null ? "–" : day(value)) },
       line("Exams", "--first", "exams"),
       line("Images", "--second", "images", { dash: [6, 4] }),
     ],
     axes: [
       dates(),
-      axis({ scale: "exams", size: 62, stroke: style("--first"), values: (plot, marks) => marks.map(short) }),
-      axis({ scale: "images", side: 1, size: 62, stroke: style("--second"), grid: { show: false }, values: (plot, marks) => marks.map(short) }),
+      axis({ scale: "exams", size: 54, stroke: style("--first"), values: (plot, marks) => marks.map(short) }),
+      axis({ scale: "images", side: 1, size: 54, stroke: style("--second"), grid: { show: false }, values: (plot, marks) => marks.map(short) }),
     ],
   }),
   weeks: (data) => {
     const x = days(data.x);
+    const mondays = (plot) => {
+      const apart = Math.ceil(ROOM / (plot.valToPos(x[1], "x") - plot.valToPos(x[0], "x")));
+      return x.filter((_, number) => (x.length - 1 - number) % apart === 0);
+    };
     const side = (align) => uPlot.paths.bars({ size: [0.42, 40], align });
     return {
       data: [x, ...data.series.map((one) => one.values)],
+      padding: [null, 40, null, null], // half of the last date
       scales: { x: { time: true, range: [x[0] - 4 * DAY, x[x.length - 1] + 4 * DAY] }, y: { range: fromZero } },
       series: [
-        { label: "Week of", value: (plot, value) => (value === null ? "–" : new Date(value * 1000).toISOString().slice(0, 10)) },
+        { label: "Week of", value: (plot, value) => (value === null ? "–" : day(value)) },
         line("Opened", "--second", "y", { fill: style("--second"), width: 0, paths: side(-1) }),
         line("Closed", "--first", "y", { fill: style("--first"), width: 0, paths: side(1) }),
       ],
-      axes: [dates(), axis({ size: 48, values: (plot, marks) => marks.map((mark) => (Number.isInteger(mark) ? short(mark) : "")) })],
+      axes: [dates({ splits: mondays }), axis({ size: 48, values: (plot, marks) => marks.map((mark) => (Number.isInteger(mark) ? short(mark) : "")) })],
     };
   },
   fixing: (data) => {
@@ -63,7 +72,7 @@ const kinds = {
         edge("at least"), edge("at most"),
       ],
       bands: [{ series: [3, 2], fill: style("--band") }],
-      axes: [axis({ values: (plot, marks) => marks.map((mark) => `${mark} d`) }), axis({ size: 52, values: (plot, marks) => marks.map((mark) => `${mark} %`) })],
+      axes: [axis({ values: (plot, marks) => marks.map((mark) => `${mark} d`) }), axis({ size: 58, values: (plot, marks) => marks.map((mark) => `${mark} %`) })],
     };
   },
 };
@@ -76,7 +85,11 @@ function draw(place) {
   const { data: points, ...options } = kinds[data.kind](data);
   drawn.get(place)?.destroy();
   const size = { width: place.clientWidth, height: HEIGHT };
-  drawn.set(place, new uPlot({ ...size, cursor: { drag: { x: false, y: false } }, ...options }, points, place));
+  const plot = new uPlot({ ...size, cursor: { drag: { x: false, y: false } }, ...options }, points, place);
+  const latest = () => plot.setLegend({ idx: points[0].length - 1 });
+  setTimeout(latest); // where nobody points at another
+  plot.over.addEventListener("mouseleave", () => setTimeout(latest));
+  drawn.set(place, plot);
 }
 function drawAll() {
   if (typeof uPlot === "undefined") return;
