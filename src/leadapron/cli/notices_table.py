@@ -133,8 +133,9 @@ def read(found: Read) -> str:
         quantity(found.answers, "answer"),
         quantity(found.others, "other message"),
     ]
+    doubts = f"; {quantity(found.doubts, 'opt-out')} without our code: a person decides" if found.doubts else ""
     unread = f"; {quantity(found.unread, 'message')} could not be understood" if found.unread else ""
-    return f"Read: {', '.join(parts)}{unread}.\n"
+    return f"Read: {', '.join(parts)}{doubts}{unread}.\n"
 
 
 def arms(analysis: Analysis) -> Iterator[str]:

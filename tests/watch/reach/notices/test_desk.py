@@ -10,6 +10,7 @@ from leadapron.kernel.clock import iso
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.arms.factors import arms_of, draw
 from leadapron.watch.reach.cases.model import Owner
+from leadapron.watch.reach.notices.facts import mark, token
 from leadapron.watch.reach.notices.settings import Sender
 from leadapron.watch.track.tables import exposures, hints, metadata, notices
 from postroom import US, Bureau
@@ -38,7 +39,9 @@ def test_a_preview_keeps_nothing(engine: sa.Engine) -> None:
     text = bureau.desk.preview(case)
     assert rows(engine) == before
     notice = bureau.desk.draft(case, "first", "ada")
-    assert (text.subject, text.body, text.arms) == (notice.subject, notice.body, notice.arms)
+    assert (text.subject, text.arms) == (notice.subject, notice.arms)
+    code = mark(case, token(str(notice.message_id)))
+    assert code in notice.body and text.body == notice.body.replace(code, mark(case, "x" * 16)), "but for its code"
     assert notice.language == "fr" and "Madame, Monsieur" in notice.body
 
 

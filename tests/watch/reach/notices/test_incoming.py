@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadapron.kernel.errors import UsageError
+from leadapron.watch.reach.cases.model import Owner
+from leadapron.watch.reach.notices.facts import mark, token
 from leadapron.watch.reach.notices.incoming.boxes import LONGEST, messages
 from leadapron.watch.reach.notices.incoming.facts import WORDS, understood
 from leadapron.watch.reach.notices.incoming.reading import read_mail
+from leadapron.watch.reach.notices.message import message
 from leadapron.watch.reach.notices.model import Notice, Read
 from leadapron.watch.track.tables import metadata, notices
 from postroom import US, Bureau
@@ -149,31 +152,116 @@ def test_answers(desk: Desk) -> None:
     assert desk.cases.get(first.case_id).state == "acknowledged"
 
 
+def code(notice: Notice) -> str:
+    return mark(notice.case_id, token(str(notice.message_id)))
+
+
 def test_opt_outs(desk: Desk) -> None:
-    (notice, other) = desk.out("it@clinic.example", "it@practice.example")
+    notice, other, third = desk.out("it@clinic.example", "it@practice.example", "x@third.example")
     assert desk.read(
-        mail("boss@clinic.example", "no more", To="OptOut@cert.example"),
-        mail("assistant@clinic.example", "Re: x", To="optout@cert.example", In_Reply_To=str(notice.message_id)),
-    ) == Read(refusals=2)
-    for box in ("boss@clinic.example", "assistant@clinic.example", "it@clinic.example"):
+        mail("assistant@clinic.example", "Re: x", To="OptOut@cert.example", In_Reply_To=str(notice.message_id)),
+        mail("boss@practice.example", f"Opt out {code(other).lower()}"),
+        mail("spam@nowhere.example", "no more", To="OptOut@cert.example"),
+    ) == Read(refusals=2, doubts=1)
+    for box in ("assistant@clinic.example", "it@clinic.example", "it@practice.example", "boss@practice.example"):
         assert desk.cases.refused(None, None, box) is not None
-    assert desk.cases.refused(None, None, "it@practice.example") is None
-    assert desk.kinds(notice)[-1] == "refused"
+    assert desk.kinds(notice)[-1] == desk.kinds(other)[-1] == "refused"
     assert desk.cases.get(notice.case_id).hold is not None
-    # Our reference is a number that anybody can count up: it means the reader of a case to somebody of their own only.
-    desk.read(mail("x@elsewhere.example", f"opt out LA-{other.case_id}"))
-    assert desk.cases.refused(None, None, "it@practice.example") is None
-    desk.read(mail("x@practice.example", f"opt out LA-{other.case_id}"))
-    assert desk.cases.refused(None, None, "it@practice.example") is not None
+    for box in ("spam@nowhere.example", "x@third.example"):
+        assert desk.cases.refused(None, None, box) is None
+    assert desk.kinds(third)[-1] == "sent"
+
+
+def test_the_code_is_in_each_notice_and_in_its_header(desk: Desk) -> None:
+    first, second = desk.drafts("it@clinic.example", "it@practice.example")
+    assert code(first) in first.body and code(second) in second.body and code(first)[5:] != code(second)[5:]
+    desk.desk.approve([first.id], "ada")
+    approved = desk.desk.get(first.id)
+    assert approved.message_id == first.message_id
+    assert f"subject=opt%20out%20{code(first)}>".encode() in message(approved, US, desk.calendar)
+
+
+@pytest.mark.parametrize("sender", ["it@clinic.example", "IT+x@Clinic.Example", "boss@clinic.example"])
+def test_an_opt_out_in_the_owners_name_is_for_a_person(desk: Desk, sender: str) -> None:
+    (notice, other) = desk.out("it@clinic.example", "it@practice.example")
+    guessed = f"opt out LA-{notice.case_id}"
+    assert desk.read(mail(sender, guessed)).doubts == 1
+    case = desk.cases.get(notice.case_id)
+    assert desk.cases.refused(None, None, sender, "it@clinic.example") is None
+    assert case.hold is not None and desk.cases.needs_person(case)
+    assert case.id in [one.id for one in desk.cases.find(attention=True)[0]]
+    assert desk.cases.objection(case.id, "reminder", "it@clinic.example") is not None, "until then nothing is written"
+    desk.scan(1, studies=900)
+    desk.follow(1)
+    assert desk.cases.needs_person(desk.cases.get(case.id)), "what scans find does not take it off the list"
+    assert desk.kinds(other)[-1] == "sent"
+
+    released = desk.cases.release(case.id, "ada", "they know of no such mail")
+    assert released.hold is None and released.trouble is None
+    assert desk.read(mail(sender, f"abmelden LA-{notice.case_id}")).doubts == 1
+    again = desk.cases.get(case.id)
+    assert again.hold is None and desk.cases.needs_person(again), "a second time it is only shown"
+
+
+def test_an_opt_out_with_a_code_of_ones_own_shuts_out_nobody_else(desk: Desk) -> None:
+    mine, theirs = desk.out("me@mail.example", "victim@mail.example")
+    assert desk.read(mail("victim@mail.example", f"unsubscribe {code(mine)}")).refusals == 1
+    assert desk.cases.refused(None, None, "victim@mail.example") is None
+    assert desk.cases.refused(None, None, "me@mail.example") is not None
+    assert desk.kinds(theirs)[-1] == "sent"
+    assert "another mailbox" in desk.cases.steps(mine.case_id)[-1].text
+
+
+def test_a_wrong_code_is_none(desk: Desk) -> None:
+    (notice,) = desk.out("it@clinic.example")
+    for number, said in enumerate((f"LA-{notice.case_id}-00000000", f"{code(notice)}0", f"LA-99-{code(notice)[-8:]}")):
+        assert desk.read(mail(f"x{number}@clinic.example", f"opt out {said}")).refusals == 0
+    assert desk.cases.refused(None, None, "it@clinic.example") is None
+
+
+def test_the_code_is_found_in_the_text_too(desk: Desk) -> None:
+    (notice,) = desk.out("it@clinic.example")
+    quoted = mail("it@clinic.example", "Bitte nicht mehr", To="optout@cert.example")
+    quoted.set_content(f"> ... schreiben Sie mit dem Betreff abmelden {code(notice)}\n", charset="utf-8", cte="base64")
+    assert desk.read(quoted) == Read(refusals=1)
+    assert desk.cases.refused(None, None, "it@clinic.example") is not None
+
+
+def test_an_answer_and_an_opt_out_to_a_letter(desk: Desk) -> None:
+    desk.scan(1, 2)
+    desk.follow()
+    made = []
+    for number in (1, 2):
+        owner = Owner(organisation=f"Clinic {number}", postal="Street 1\n12345 Town", country="DE")
+        desk.cases.confirm(desk.case(number).id, owner, "ada")
+        made.append(desk.desk.draft(desk.case(number).id, "first", "ada"))
+    desk.desk.approve([one.id for one in made], "ada")
+    for one in made:
+        assert code(one) in one.body
+        desk.desk.resolve(one.id, True, "ada")
+    first, second = made
+    assert desk.read(
+        mail("somebody@clinic.example", f"{code(first)}: it is closed"),
+        mail("boss@practice.example", f"abmelden {code(second)}"),
+    ) == Read(answers=1, refusals=1)
+    assert desk.cases.get(first.case_id).state == "acknowledged"
+    case = desk.cases.get(second.case_id)
+    assert case.hold is not None
+    with pytest.raises(UsageError, match="for ever"):
+        desk.cases.release(case.id, "ada")
+    assert desk.cases.refused(None, desk.cases.get(first.case_id).address) is None
 
 
 def test_opt_outs_in_all_languages(desk: Desk) -> None:
     words = [word for those in WORDS.values() for word in those]
     for number, word in enumerate(words):
-        desk.read(mail(f"u{number}@c.example", f"AW: {word.upper() if number % 2 else word}."))
-        assert desk.cases.refused(None, None, f"u{number}@c.example") is not None, word
-    desk.read(mail("q@c.example", "Question: how do we opt out of DICOM?"))
-    assert desk.cases.refused(None, None, "q@c.example") is None
+        for said in (word, f"{word} LA-1-0a1b2c3d", f"{word} LA-123456789012345678-0a1b2c3d"):
+            subject = f"AW: {said.upper() if number % 2 else said}."
+            found = understood(mail("u@c.example", subject).as_bytes(), None)
+            assert found is not None and found.kind == "refusal", subject
+            assert len(found.marks) == (said != word)
+    found = understood(mail("q@c.example", "Question: how do we opt out of DICOM?").as_bytes(), None)
+    assert found is not None and found.kind == "other"
 
 
 @pytest.mark.parametrize("what", ["bounce", "answer"])
@@ -206,7 +294,7 @@ def test_an_mbox_file(desk: Desk, tmp_path: Path) -> None:
     for one in (report(str(notice.message_id)), mail("x@one.example", "unsubscribe").as_bytes()):
         box.add(one)
     box.flush()
-    assert read_mail(desk.engine, US, desk.calendar, place=file) == Read(bounces=1, refusals=1)
+    assert read_mail(desk.engine, US, desk.calendar, place=file) == Read(bounces=1, doubts=1)
     assert read_mail(desk.engine, US, desk.calendar, place=file) == Read()
 
 

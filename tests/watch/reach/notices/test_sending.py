@@ -16,6 +16,7 @@ from leadapron.kernel.clock import iso
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.cases.model import Owner
 from leadapron.watch.reach.notices import sending
+from leadapron.watch.reach.notices.facts import mark, token
 from leadapron.watch.reach.notices.model import Sent
 from leadapron.watch.reach.notices.sending import send_due
 from leadapron.watch.reach.notices.settings import Notices as Settings
@@ -72,7 +73,8 @@ async def test_headers(engine: sa.Engine, room: PostRoom) -> None:
     assert mail["Reply-To"] == "answers@cert.example"
     assert mail["Subject"] == kept.subject
     assert mail["Auto-Submitted"] == "auto-generated"
-    assert mail["List-Unsubscribe"] == f"<mailto:optout@cert.example?subject=opt%20out%20LA-{notice.case_id}>"
+    code = mark(notice.case_id, token(str(kept.message_id)))
+    assert mail["List-Unsubscribe"].strip() == f"<mailto:optout@cert.example?subject=opt%20out%20{code}>"
     assert mail["Date"].datetime == bureau.calendar.now().replace(microsecond=0)
     assert mail["In-Reply-To"] is None
     assert mail.get_content_type() == "text/plain"

@@ -86,7 +86,7 @@ class Changing(Reading):
         now = iso(self._clock.now())
         row = {"case_id": case.id, "at": now, "by": who(by), "kind": kind, "before": case.state, "after": to}
         connection.execute(steps.insert().values(**row, text=said(text), notice_id=notice_id))
-        if kind != "note":
+        if kind != "note" and (case.hold is None or "hold" in values):
             values.setdefault("trouble", None)  # something happened; the rule tries again
         connection.execute(cases.update().where(cases.c.id == case.id).values(state=to, changed_at=now, **values))
 

@@ -108,6 +108,24 @@ class Facts(Changing):
             values = self._answered(inside, case) if heard else {}
             self._step(inside, case, "answered", by, text, notice_id, **values)
 
+    def doubted(self, id: int, why: str, by: str = "mail", *, connection: sa.Connection | None = None) -> None:
+        """Somebody opted out in its owner's name, and nobody can know whether it was them. Nothing is written until a
+        person has decided: the mailbox is refused, or the case released. Once: who was found not to be the owner can't
+        stop it a second time."""
+        with self._within(connection) as inside:
+            case = self.lock(id, inside)
+            before = sa.select(steps.c.id).where(steps.c.case_id == id, steps.c.kind == "held", steps.c.by == by)
+            if case.hold is not None or inside.execute(before.limit(1)).first() is not None:
+                self._step(inside, case, "note", by, why)
+            else:
+                self._hold(inside, case, "held", why, by)
+            inside.execute(cases.update().where(cases.c.id == id).values(trouble=said(why)))
+
+    def whom(self, id: int, *, connection: sa.Connection) -> tuple[str | None, str]:
+        """The owner's mailbox, and the server's address."""
+        case = self._get(connection, id)
+        return case.mailbox, case.address
+
     def scanned(
         self, id: int, event_id: int, kind: Kind, text: str, *, connection: sa.Connection, **values: Any
     ) -> bool:

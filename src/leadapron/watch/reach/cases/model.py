@@ -77,7 +77,7 @@ TABLE: Final[tuple[Line, ...]] = (
     _line("escalated", "rule", "notified acknowledged escalated", "escalated"),
     _line("closed", "person", _ANY - {"closed"}, "closed"),
     _line("closed", "rule", "fixed", "closed"),
-    _line("held", "person", _ANY),
+    _line("held", "person mail", _ANY),  # by mail: what may be an opt-out, until a person has decided
     _line("released", "person", _ANY),
     _line("drafted", "rule person", _ANY),
     _line("note", "person rule scan mail", _ANY),

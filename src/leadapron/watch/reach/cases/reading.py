@@ -136,7 +136,9 @@ class Reading:
 
     def needs_person(self, case: Case) -> bool:
         """Whether it is a person's turn, as ``find(attention=True)`` has it."""
-        if case.hold is not None or case.state not in OPEN:
+        if case.hold is not None:
+            return case.trouble is not None
+        if case.state not in OPEN:
             return False
         late = iso(self._clock.now() - OVERDUE)
         turn = case.state in ("new", "reopened") or case.due_at is None or case.due_at < late
@@ -178,8 +180,9 @@ class Reading:
 
 def _attention(late: str) -> sa.ColumnElement[bool]:
     """See `Reading.needs_person`. Without a ``due_at`` no rule will do anything: a draft waits for approval, a mail
-    came back, or the ladder is at its end; with trouble it tried, and could not."""
-    return sa.and_(
+    came back, or the ladder is at its end; with trouble it tried, and could not. On hold with trouble: somebody opted
+    out, and a person has to decide whether it was the owner."""
+    turn = sa.and_(
         cases.c.hold.is_(None),
         cases.c.state.in_(sorted(OPEN)),
         sa.or_(
@@ -189,6 +192,7 @@ def _attention(late: str) -> sa.ColumnElement[bool]:
             cases.c.trouble.is_not(None),
         ),
     )
+    return sa.or_(turn, sa.and_(cases.c.hold.is_not(None), cases.c.trouble.is_not(None)))
 
 
 def _order(order: str) -> list[sa.ColumnElement[Any]]:

@@ -23,6 +23,7 @@ Ability = Literal["list", "connect", "retrieve", "store", "worklist", "plain"]
 
 LONGEST_SOFTWARE: Final = 60
 LONGEST_NAME: Final = 200
+MARK: Final = 8  # hexadecimal digits: enough against guessing by mail, and few enough to copy them off paper
 _SECTION: Final = "access"  # of the remedy files: what lets in one's own devices only
 
 
@@ -37,7 +38,8 @@ class Us(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """``product``: the remedy file that suits, None where it is the generic one; ``bound``: of all three counts.
+    """``mark``: what who answers or opts out names. ``product``: the remedy file that suits, None where it is the
+    generic one; ``bound``: of all three counts.
     ``commands``: how to check it oneself. ``duty``: the law's name, ``duty_sentence`` what it asks. ``notices``: how
     many were sent so far. Dates are ISO 8601."""
 
@@ -45,6 +47,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     level: int
     framing: str
     reference: str
+    mark: str
     address: str
     port: int
     endpoint: str
@@ -79,8 +82,19 @@ def printable(text: str | None, longest: int) -> str | None:
 
 
 def reference(case_id: int) -> str:
-    """How a case is called in letters, and how a person who answers names it."""
+    """How a case is called in letters."""
     return f"LA-{case_id}"
+
+
+def mark(case_id: int, token: str) -> str:
+    """How who answers names one notice. Numbers can be counted up, so a part of its Message-ID stands behind: nobody
+    else knows it, and what names it is believed to come from whoever has the notice."""
+    return f"{reference(case_id)}-{token[:MARK]}"
+
+
+def token(message_id: str) -> str:
+    """The part of a Message-ID of ours that nobody can guess."""
+    return message_id.partition("@")[0].rpartition(".")[2]
 
 
 def facts(
@@ -89,6 +103,7 @@ def facts(
     settings: Notices,
     *,
     case_id: int,
+    token: str,
     level: int,
     framing: str,
     organisation: str | None,
@@ -114,6 +129,7 @@ def facts(
         level=level,
         framing=framing,
         reference=reference(case_id),
+        mark=mark(case_id, token),
         address=exposure.address,
         port=exposure.port,
         endpoint=str(HostPort(exposure.address, exposure.port)),

@@ -16,7 +16,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from leadapron.kernel.clock import Clock
-from leadapron.watch.reach.notices.facts import printable, reference
+from leadapron.watch.reach.notices.facts import mark, printable, token
 from leadapron.watch.reach.notices.layout import wrapped
 from leadapron.watch.reach.notices.model import Notice
 from leadapron.watch.reach.notices.settings import Notices as Settings
@@ -44,7 +44,7 @@ def message(notice: Notice, settings: Settings, clock: Clock, before: tuple[str,
         made["References"] = " ".join(before)
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: so that no autoresponder answers
     if us.opt_out:
-        subject = f"opt%20out%20{reference(notice.case_id)}"
+        subject = f"opt%20out%20{mark(notice.case_id, token(notice.message_id))}"
         made["List-Unsubscribe"] = f"<mailto:{us.opt_out}?subject={subject}>"  # RFC 2369 §3.2
     made["Content-Language"] = notice.language
     charset = Charset("utf-8")

@@ -92,10 +92,12 @@ class Sent(Struct, frozen=True, kw_only=True):
 
 
 class Read(Struct, frozen=True, kw_only=True):
-    """What one reading of the incoming mail found. ``unread``: too large or not to be understood; left to people."""
+    """What one reading of the incoming mail found. ``doubts``: opt-outs that name no notice of ours, for a person to
+    decide; ``unread``: not to be understood, left to people."""
 
     bounces: int = 0
     refusals: int = 0
+    doubts: int = 0
     answers: int = 0
     others: int = 0
     unread: int = 0

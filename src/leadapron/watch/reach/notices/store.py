@@ -25,7 +25,7 @@ from leadapron.watch.reach.cases.settings import Rules
 from leadapron.watch.reach.cases.store import Cases
 from leadapron.watch.reach.cases.words import who
 from leadapron.watch.reach.notices import words
-from leadapron.watch.reach.notices.facts import Facts, facts, printable
+from leadapron.watch.reach.notices.facts import MARK, Facts, facts, printable
 from leadapron.watch.reach.notices.layout import LONGEST, tidy
 from leadapron.watch.reach.notices.letter import Format, pages
 from leadapron.watch.reach.notices.model import PURPOSES, STATES, WAITING, Channel, Notice, Purpose, State, Text
@@ -124,9 +124,9 @@ class Notices:
         level: int = 0,
         to: str | None = None,
     ) -> Text:
-        """What `draft` would write now; nothing is kept, no lot is drawn for good."""
+        """What `draft` would write now, without its code; nothing is kept, no lot is drawn for good."""
         with self._within(None) as connection:
-            return self._text(connection, self.cases.get(case_id), purpose, level, channel, to)[0]
+            return self._text(connection, self.cases.get(case_id), purpose, level, channel, to, "x" * MARK)[0]
 
     def draft(
         self,
@@ -157,7 +157,8 @@ class Notices:
             )
             if (waiting := inside.execute(waits.limit(1)).scalar()) is not None:
                 raise UsageError(f"notice {waiting} of case {case_id} still waits: approve, drop or resolve that one")
-            text, whom = self._text(inside, case, purpose, level, channel, to)
+            token = _token()
+            text, whom = self._text(inside, case, purpose, level, channel, to, token)
             self._may(inside, case_id, purpose, text.channel, text.recipient)
             if text.arms != case.arms:
                 self.cases.set_arms(case_id, text.arms, connection=inside)
@@ -175,8 +176,11 @@ class Notices:
             }
             key = inside.execute(notices.insert().values(row)).inserted_primary_key
             assert key is not None
-            self.cases.drafted(case_id, int(key[0]), purpose, by, connection=inside)
-            return self._get(inside, int(key[0]))
+            id = int(key[0])
+            named = notices.update().where(notices.c.id == id)
+            inside.execute(named.values(message_id=_message_id(id, token, text.sender)))
+            self.cases.drafted(case_id, id, purpose, by, connection=inside)
+            return self._get(inside, id)
 
     def edit(self, id: int, by: str, *, subject: str | None = None, body: str | None = None) -> Notice:
         """Change what it says; an approval that it had is gone."""
@@ -261,7 +265,7 @@ class Notices:
             "state": "approved",
             "approved_at": iso(self._clock.now()),
             "approved_by": who(by),
-            "message_id": notice.message_id or _message_id(notice),
+            "message_id": notice.message_id or _message_id(notice.id, _token(), notice.sender),
         }
         return self._change(connection, id, ("draft",), values, "approved", by)
 
@@ -292,13 +296,20 @@ class Notices:
             raise UsageError(f"nothing may be written in case {case_id}: {why}")
 
     def _text(
-        self, connection: sa.Connection, case: Case, purpose: Any, level: int, channel: Channel | None, to: str | None
+        self,
+        connection: sa.Connection,
+        case: Case,
+        purpose: Any,
+        level: int,
+        channel: Channel | None,
+        to: str | None,
+        token: str,
     ) -> tuple[Text, Recipient]:
         self._settings.require()
         arms = drawn(connection, case, self._settings)
         settings = self._settings.by(arms.get("sender"))
         whom = recipient(connection, case, level, settings, arms, channel=channel, to=to)
-        said = self._facts(connection, case, level, settings, arms, whom)
+        said = self._facts(connection, case, level, settings, arms, whom, token)
         subject, body = words.text(purpose, said, whom.language, whom.country)
         assert settings.from_ is not None
         text = Text(
@@ -313,7 +324,14 @@ class Notices:
         return text, whom
 
     def _facts(
-        self, connection: sa.Connection, case: Case, level: int, settings: Settings, arms: dict[str, str], to: Recipient
+        self,
+        connection: sa.Connection,
+        case: Case,
+        level: int,
+        settings: Settings,
+        arms: dict[str, str],
+        to: Recipient,
+        token: str,
     ) -> Facts:
         land = None if to.country is None else countries.country(to.country)
         duty = None if land is None else land.duty
@@ -327,6 +345,7 @@ class Notices:
             self._exposures.measurement(case.exposure_id),
             settings,
             case_id=case.id,
+            token=token,
             level=level,
             framing=arms.get("framing", "technical"),
             organisation=None if case.owner is None else case.owner.organisation,
@@ -368,6 +387,11 @@ def notice_of(row: sa.RowMapping, where: str) -> Notice:
         ) from error
 
 
-def _message_id(notice: Notice) -> str:
+def _token() -> str:
+    """What nobody can guess of a notice; it stands in its Message-ID, and a part of it in its text."""
+    return secrets.token_hex(8)
+
+
+def _message_id(id: int, token: str, sender: str) -> str:
     """Ours, known before anything is sent, so that a bounce can be matched whatever happens on the way."""
-    return f"<leadapron.{notice.id}.{secrets.token_hex(8)}@{notice.sender.rpartition('@')[2]}>"
+    return f"<leadapron.{id}.{token}@{sender.rpartition('@')[2]}>"

@@ -1,12 +1,13 @@
 """What one message is: a bounce of something we sent, an opt-out, an answer, or none of our business.
 
-Strangers write these octets, so nothing is believed that does not name a Message-ID of ours, which nobody can guess; an
-opt-out needs none, because at worst it keeps us silent. Read in this order:
+Strangers write these octets, so nothing is believed that does not name a Message-ID of ours, or the code in a notice's
+text that is a part of it, which nobody can guess. Read in this order:
 
 1. *Bounce*: a delivery report (RFC 3464) that says ``failed``, or an old server's plain text, from a mailer-daemon or
    with no return path, in which our Message-ID stands. A report of delay or success is none.
 2. *Opt-out*: sent to the opt-out mailbox, or its subject begins with those words in one of six languages.
-3. *Answer*: its In-Reply-To or References names a message of ours, and no program wrote it (RFC 3834).
+3. *Answer*: its In-Reply-To or References names a message of ours, or its subject the code of one (a letter has no
+   Message-ID to answer to), and no program wrote it (RFC 3834).
 
 The library's parser takes anything, but some of its accessors raise on what it took; that is caught at one seam.
 """
@@ -27,6 +28,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from leadapron.watch.reach.mailbox import is_mailbox
+from leadapron.watch.reach.notices.facts import MARK
 
 Kind = Literal["bounce", "refusal", "answer", "other"]
 
@@ -39,7 +41,7 @@ _LONGEST_TEXT: Final = 200_000
 _OURS: Final = re.compile(r"<(leadapron\.[0-9]{1,18}\.[0-9a-f]{16}@[A-Za-z0-9.-]{1,253})>")
 _PERMANENT: Final = re.compile(r"(?<![0-9.])5\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])")
 _DELAYED: Final = re.compile(r"delay|warning|verzöger|retard|retras|atras|gecik", re.I)
-_REFERENCE: Final = re.compile(r"\bLA-([0-9]{1,18})\b")
+_REFERENCE: Final = re.compile(rf"\bLA-([0-9]{{1,18}})(?:-([0-9a-f]{{{MARK}}}))?(?![0-9a-z-])", re.I)
 _REPLIES: Final = re.compile(r"^(?:(?:re|aw|wg|fw|fwd|tr|rép|res|rv|enc|ynt|ilt|antw)\s*(?:\[\d+\])?\s*:\s*)+", re.I)
 WORDS: Final = {
     "en": ("opt out", "opt-out", "optout", "unsubscribe", "remove me"),
@@ -54,7 +56,8 @@ WORDS: Final = {
 
 class Mail(Struct, frozen=True):
     """``digest``: of the Message-ID, or of all of it where it has none. ``ours``: Message-IDs of ours that it is about;
-    ``sender``: a mailbox, if it has a plain one; ``status``: of a bounce, RFC 3463."""
+    ``sender``: a mailbox, if it has a plain one; ``status``: of a bounce, RFC 3463; ``marks``: the case and the code of
+    notices that it names, ``cases``: numbers of cases that it names without such a code."""
 
     digest: str
     kind: Kind
@@ -62,6 +65,7 @@ class Mail(Struct, frozen=True):
     sender: str | None = None
     status: str | None = None
     cases: tuple[int, ...] = ()
+    marks: tuple[tuple[int, str], ...] = ()
 
 
 def identity(octets: bytes) -> str:
@@ -92,12 +96,19 @@ def _read(octets: bytes, opt_out: str | None) -> Mail:
         return Mail(digest, "bounce", bounce[0], None, bounce[1])
     ids = _ids(_header(message, "In-Reply-To") + " " + _header(message, "References"))
     subject = _subject(message)
-    cases = tuple(int(number) for number in _REFERENCE.findall(subject)[:5])
     if sender is not None and (_meant_for(message, opt_out) or _asks(subject)):
-        return Mail(digest, "refusal", ids, sender, None, cases)
-    if ids and not _automatic(message):
-        return Mail(digest, "answer", ids, sender)
+        named = _REFERENCE.findall(subject)[:5] + _REFERENCE.findall(_text(message))[:5]
+        return Mail(digest, "refusal", ids, sender, None, *_named(named))
+    cases, marks = _named(_REFERENCE.findall(subject)[:5])
+    if (ids or marks) and not _automatic(message):
+        return Mail(digest, "answer", ids, sender, None, cases, marks)
     return Mail(digest, "other", ids, sender)
+
+
+def _named(found: list[tuple[str, str]]) -> tuple[tuple[int, ...], tuple[tuple[int, str], ...]]:
+    cases = dict.fromkeys(int(number) for number, code in found if not code)
+    marks = dict.fromkeys((int(number), code.lower()) for number, code in found if code)
+    return tuple(cases), tuple(marks)
 
 
 def _bounce(message: Message, sender: str | None) -> tuple[tuple[str, ...], str | None] | None:
@@ -206,7 +217,7 @@ def _asks(subject: str) -> bool:
     said = _bare(subject.strip(" \t\"'“”„«».!:"))
     named = _REFERENCE.search(subject) is not None
     return any(
-        said == word or (named and said.startswith(word) and len(said) < len(word) + 25)
+        said == word or (named and said.startswith(word) and len(said) < len(word) + 45)
         for words in WORDS.values()
         for word in map(_bare, words)
     )

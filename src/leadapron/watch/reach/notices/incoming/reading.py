@@ -8,7 +8,7 @@ gone out.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import sqlalchemy as sa
 
@@ -17,24 +17,28 @@ from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.cases.refusals import insert_once
 from leadapron.watch.reach.cases.settings import Rules
 from leadapron.watch.reach.cases.store import Cases
-from leadapron.watch.reach.mailbox import domain_of
+from leadapron.watch.reach.mailbox import canonical, domain_of
 from leadapron.watch.reach.notices.alone import alone
 from leadapron.watch.reach.notices.incoming.boxes import messages
 from leadapron.watch.reach.notices.incoming.facts import Kind, Mail, identity, understood
 from leadapron.watch.reach.notices.model import Read
 from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.track.database import failures
-from leadapron.watch.track.tables import mails, notices
+from leadapron.watch.track.tables import cases, mails, notices
 
 BY: Final = "mail"
 READING: Final = 3
 """Number of the lock, among ours."""
-_COUNTED: Final[dict[Kind, str]] = {
+_COUNTED: Final[dict[Kind | Literal["doubt"], str]] = {
     "bounce": "bounces",
     "refusal": "refusals",
+    "doubt": "doubts",
     "answer": "answers",
     "other": "others",
 }
+_DOUBTED: Final = "a mail that names no notice of ours opted out in the owner's name: refuse their mailbox, or release"
+_ANOTHER: Final = "it came from another mailbox than ours went to; if that one is theirs: leadapron cases refuse"
+_WENT: Final = sa.or_(notices.c.tries > 0, notices.c.state == "sent")  # a letter is posted without a try of ours
 
 
 def read_mail(
@@ -75,7 +79,7 @@ class _Reader:
                     counts[_COUNTED[kind] if mail is not None else "unread"] += 1
         return Read(**counts)
 
-    def _one(self, mail: Mail) -> Kind | None:
+    def _one(self, mail: Mail) -> Kind | Literal["doubt"] | None:
         """Take in one message; what it was, None where it was read before."""
         with self._engine.begin() as connection:
             alone(connection, READING)
@@ -91,7 +95,7 @@ class _Reader:
             if made.first() is None:
                 return None  # another reader was faster
             if kind == "refusal":
-                self._refusal(connection, mail, found)
+                return kind if self._refusal(connection, mail, found) else "doubt"
             elif found is not None and kind == "bounce":
                 self._bounce(connection, mail, found)
             elif found is not None and kind == "answer":
@@ -102,10 +106,14 @@ class _Reader:
 
     def _found(self, connection: sa.Connection, mail: Mail) -> sa.RowMapping | None:
         """The newest of our notices that it names. Its case is locked before it is looked at."""
-        if not mail.ours:
+        named: list[sa.ColumnElement[bool]] = [notices.c.message_id.in_(mail.ours)] if mail.ours else []
+        for case_id, code in mail.marks:
+            ours = notices.c.message_id.like(f"<leadapron.%.{code}%")  # hexadecimal digits, see `facts`
+            named.append(sa.and_(notices.c.case_id == case_id, ours))
+        if not named:
             return None
-        query = sa.select(notices).where(notices.c.message_id.in_(mail.ours), notices.c.tries > 0)
-        row = connection.execute(query.order_by(notices.c.id.desc()).limit(1)).mappings().first()
+        query = sa.select(notices).where(sa.or_(*named), _WENT).order_by(notices.c.id.desc())
+        row = connection.execute(query.limit(1)).mappings().first()
         if row is not None:
             self._cases.lock(row["case_id"], connection)
             row = connection.execute(sa.select(notices).where(notices.c.id == row["id"])).mappings().one()
@@ -118,20 +126,47 @@ class _Reader:
             text = f"notice {row['id']} {said}"
             self._cases.bounced(row["case_id"], row["id"], text, BY, connection=connection)
 
-    def _refusal(self, connection: sa.Connection, mail: Mail, row: sa.RowMapping | None) -> None:
-        """Who wrote it is meant, and whom we had written to: opt-outs often come from another mailbox than ours went
-        to. That one is believed where our Message-ID is named, or our reference by somebody of the same domain: a
-        reference alone is a number that anybody can count up."""
+    def _refusal(self, connection: sa.Connection, mail: Mail, row: sa.RowMapping | None) -> bool:
+        """Somebody wants no more of it; whether that is kept for good.
+
+        A sender's name is easily forged, and an owner who is shut out never learns of an open server. So what names no
+        notice by its code is for a person to decide; until then nothing is written. Who names one has it: its reader is
+        never written to again. So is whoever wrote from another mailbox of that domain, as long as that one is not the
+        owner's of another case.
+        """
         assert mail.sender is not None
-        boxes = {mail.sender}
-        if row is not None and row["channel"] == "email":
-            boxes.add(row["recipient"])
-        about = (notices.c.case_id.in_(mail.cases), notices.c.domain == domain_of(mail.sender), notices.c.tries > 0)
-        boxes |= set(connection.execute(sa.select(notices.c.recipient).where(*about)).scalars())
+        sender = canonical(mail.sender)
+        if row is None:
+            for id in self._perhaps_meant(connection, mail, sender):
+                self._cases.doubted(id, _DOUBTED, BY, connection=connection)
+            return False
+        case_id, why = row["case_id"], "opted out by e-mail"
+        owner, address = self._cases.whom(case_id, connection=connection)
+        if row["channel"] == "email":
+            boxes = {canonical(row["recipient"])}
+        else:  # a letter; nothing to know it by but its server and, where there is one, the mailbox
+            boxes = {owner} if owner is not None else set()
+            self._cases.refuse("network", address, BY, why, connection=connection)
+        theirs = {domain_of(box) for box in boxes}
+        another = sa.select(cases.c.id).where(cases.c.mailbox == sender, cases.c.id != case_id)
+        if domain_of(sender) in theirs and connection.execute(another.limit(1)).first() is None:
+            boxes.add(sender)
         for box in sorted(boxes):
-            self._cases.refuse("mailbox", box, BY, "opted out by e-mail", connection=connection)
-        if row is not None:
-            self._went(connection, row)
+            self._cases.refuse("mailbox", box, BY, why, connection=connection)
+        if sender not in boxes:
+            self._cases.note(case_id, _ANOTHER, BY, connection=connection)
+        self._went(connection, row)
+        return True
+
+    def _perhaps_meant(self, connection: sa.Connection, mail: Mail, sender: str) -> list[int]:
+        """The cases of whoever it says it is from, and one that it names to whose domain we wrote."""
+        named = sa.select(notices.c.case_id).where(
+            notices.c.case_id.in_([*mail.cases, *(number for number, _ in mail.marks)]),
+            notices.c.domain == domain_of(sender),
+            _WENT,
+        )
+        wanted = sa.or_(cases.c.mailbox == sender, cases.c.id.in_(named))
+        return list(connection.execute(sa.select(cases.c.id).where(wanted).order_by(cases.c.id)).scalars())
 
     def _went(self, connection: sa.Connection, row: sa.RowMapping) -> None:
         """Somebody has it, so it went out."""
