@@ -188,11 +188,12 @@ async def test_a_case_from_its_exposure_to_its_end(tmp_path: Path, engine: sa.En
         changed = {"subject": "A line of ours", "body": "Good day,\r\n\r\nplease close it.\x00"}
         assert (await anna.post(f"/notices/{notice}/edit", data=changed)).status_code == 303
         assert value(engine, notices.c.subject, notices.c.id == notice) == "A line of ours"
-        assert (await anna.post("/notices/approve", data={"id": str(notice)})).status_code == 303
+        read = {"read": marks((await anna.get("/notices?page=1")).text)[notice]}
+        assert (await anna.post("/notices/approve", data=read)).status_code == 303
         assert value(engine, notices.c.approved_by, notices.c.id == notice) == "anna"
         assert (await anna.post("/notices/send")).status_code == 303
         assert sending.asked == 1
-        twice = await anna.post(f"/notices/{notice}/approve")
+        twice = await anna.post(f"/notices/{notice}/approve", data=read)
         assert twice.status_code == 409
         assert (await anna.post(f"/notices/{notice}/drop", data={"why": "they closed it"})).status_code == 303
 
@@ -215,6 +216,45 @@ async def test_a_case_from_its_exposure_to_its_end(tmp_path: Path, engine: sa.En
         over = await anna.post(f"/cases/{case}/acknowledge", data={"text": "x"})
         assert over.status_code == 409 and "closed" in over.text
         assert (await anna.post(f"/cases/{case}/nothing")).status_code == 404
+
+
+def marks(page: str) -> dict[int, str]:
+    """What a form says was read, by notice."""
+    return {int(found.split()[0]): found for found in re.findall(r'name="read" value="([^"]+)"', page)}
+
+
+async def test_what_is_approved_is_what_was_shown(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    clock = Held()
+    async with (
+        console(tmp_path, engine, parts(engine, clock), clock) as served,
+        served.client(await served.session()) as anna,
+        served.client(await served.session("ben")) as ben,
+    ):
+        drafts = marks((await anna.get("/notices")).text)
+        changed, other, *_ = drafts
+        page = marks((await anna.get(f"/notices/{changed}")).text)
+        assert page == {changed: drafts[changed]}
+        new = {"subject": "Another subject", "body": "Another text"}
+        assert (await ben.post(f"/notices/{changed}/edit", data=new)).status_code == 303
+        said = f"Notice {changed} was changed after this page was shown to you"
+
+        refused = await anna.post(f"/notices/{changed}/approve", data={"read": page[changed]})
+        assert refused.status_code == 409 and said in refused.text and "Another text" in refused.text
+        both = await anna.post("/notices/approve", data={"read": [drafts[changed], drafts[other]]})
+        assert both.status_code == 409 and said in both.text
+        states = [value(engine, notices.c.state, notices.c.id == one) for one in (changed, other)]
+        assert states == ["draft", "draft"], "none of them"
+        for nothing in ({}, {"read": str(changed)}, {"read": f"{changed} {'0' * 31}"}, {"id": str(changed)}):
+            assert (await anna.post("/notices/approve", data=nothing)).status_code == 409
+        elsewhere = await anna.post(f"/notices/{changed}/approve", data={"read": drafts[other]})
+        assert elsewhere.status_code == 409 and value(engine, notices.c.state, notices.c.id == other) == "draft"
+
+        now = marks(refused.text)
+        assert (await anna.post(f"/notices/{changed}/approve", data={"read": now[changed]})).status_code == 303
+        assert (await anna.post("/notices/approve", data={"read": drafts[other]})).status_code == 303
+        states = [value(engine, notices.c.state, notices.c.id == one) for one in (changed, other)]
+        assert states == ["approved", "approved"]
 
 
 async def test_what_is_unsure_is_decided_by_a_person(tmp_path: Path, engine: sa.Engine) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -26,12 +27,13 @@ from leadapron.console.pages.desk import (
 )
 from leadapron.console.queries import cases as asked
 from leadapron.console.visitor import SEND, VIEW, WORK
-from leadapron.kernel.errors import LeadApronError
+from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.reach.notices.store import Notices
 
 AT_ONCE: Final = asked.PAGE
 _SUBJECT: Final = 300
 _BODY: Final = 50_000
+_READ: Final = re.compile(r"([1-9][0-9]{0,17}) ([0-9a-f]{32})")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -133,23 +135,34 @@ class NoticePages:
         return to(f"/notices/{number}", "edited")
 
     async def approve(self, request: Request) -> Response:
-        notices, number, by = self._notices(), number_of(request), visitor_of(request).by
         try:
-            await asyncio.to_thread(notices.approve, [number], by)
+            await asyncio.to_thread(self._approve, request, str(number_of(request)))
         except LeadApronError as error:
             return await self._one(request, told(error))
         return to("/notices", "approved")
 
     async def approve_many(self, request: Request) -> Response:
-        notices, by = self._notices(), visitor_of(request).by
-        ids = [int(value) for name, value in pairs_of(request) if name == "id" and value.isdigit() and len(value) < 19]
-        if not ids:
-            return await self._list(request, "Choose the notices to approve.")
         try:
-            await asyncio.to_thread(notices.approve, ids[:AT_ONCE], by)
+            await asyncio.to_thread(self._approve, request)
         except LeadApronError as error:
             return await self._list(request, told(error))
         return to("/notices", "approved")
+
+    def _approve(self, request: Request, only: str | None = None) -> None:
+        """What goes out is what was on the page: each field ``read`` names a notice and has the mark of its text."""
+        notices, by = self._notices(), visitor_of(request).by
+        fields = [_READ.fullmatch(text) for name, text in pairs_of(request) if name == "read"]
+        given = {field[1]: field[2] for field in fields if field is not None and only in (None, field[1])}
+        if not given:
+            raise UsageError("choose the notices to approve")
+        read = [notices.get(int(number)) for number in list(given)[:AT_ONCE]]
+        for notice in read:
+            if asked.mark(notice) != given[str(notice.id)]:
+                raise UsageError(
+                    f"notice {notice.id} was changed after this page was shown to you: nothing is approved; "
+                    "read it as it is now"
+                )
+        notices.approve([notice.id for notice in read], by, as_read=read)
 
     async def drop(self, request: Request) -> Response:
         notices, number, by = self._notices(), number_of(request), visitor_of(request).by

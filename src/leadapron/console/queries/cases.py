@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
+from leadapron.watch.reach.notices.model import Notice as Kept
 from leadapron.watch.track.tables import cases, exposures, notices, steps
 
 STATES: Final = ("new", "confirmed", "notified", "acknowledged", "escalated", "reopened", "fixed", "closed")
@@ -73,6 +76,10 @@ class Notice(Struct, frozen=True, kw_only=True):
     answer: str | None
     place: str
 
+    @property
+    def mark(self) -> str:
+        return mark(self)
+
 
 class Line(Struct, frozen=True, kw_only=True):
     """A notice in one line."""
@@ -84,10 +91,15 @@ class Line(Struct, frozen=True, kw_only=True):
     language: str
     recipient: str
     subject: str
+    body: str
     state: str
     created_at: str
     sent_at: str | None
     place: str
+
+    @property
+    def mark(self) -> str:
+        return mark(self)
 
 
 class CaseDetail(Struct, frozen=True, kw_only=True):
@@ -97,6 +109,11 @@ class CaseDetail(Struct, frozen=True, kw_only=True):
     arms: dict[str, Any]
     steps: tuple[CaseStep, ...]
     notices: tuple[Line, ...]
+
+
+def mark(notice: Notice | Line | Kept) -> str:
+    """Stands for what a person reads of a notice: who approves it says by this what was read."""
+    return sha256(msgspec.json.encode((notice.subject, notice.body, notice.recipient))).hexdigest()[:32]
 
 
 _JOINED: Final = cases.join(exposures, exposures.c.id == cases.c.exposure_id)
