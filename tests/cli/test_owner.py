@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from leadapron.cli.main import root
+from leadapron.kernel.errors import UsageError
 from leadapron.watch.track.database import open_engine
 from owners import rows, web
 
@@ -73,6 +74,30 @@ def test_all_that_are_open_in_one_line_each(say: Say, place: sa.Engine) -> None:
     assert "nobody outside is asked about a private address (private use)" in asked.stderr
     document = json.loads(say("look-up", "--all", "--format", "json").stdout)
     assert [one["exposure"] for one in document] == [first, second]
+
+
+def test_a_list_of_what_stands_open_asks_nobody(say: Say, place: sa.Engine) -> None:
+    assert (say("list").stdout, say("list").stderr.count("Nothing stands open")) == ("", 1)
+    assert json.loads(say("list", "--format", "json").stdout) == []
+    said = say("look-up", "--all")
+    assert said.stdout == "" and "Nothing stands open, as far as scans know" in said.stderr
+    first, second = rows.add(place, ADDRESS), rows.add(place, "10.0.0.7", port=11112)
+    listed = say("list")
+    assert [line.split()[:2] for line in listed.stdout.splitlines()[1:]] == [
+        [str(first), f"{ADDRESS}:104"],
+        [str(second), "10.0.0.7:11112"],
+    ]
+    assert listed.stderr == f"2 servers stand open. 'leadapron owner show {first}' tells more of one.\n"
+    assert [one["exposure"] for one in json.loads(say("list", "--format", "json").stdout)] == [first, second]
+    assert "abuse@telecom.example.com" not in listed.stdout, "nobody was asked"
+
+
+@pytest.mark.parametrize("which", ["99", "9.9.9.9:104", "nonsense", "12e", "1:99999"])
+def test_what_is_not_there_names_what_shows_it(which: str, say: Say, place: sa.Engine) -> None:
+    rows.add(place, ADDRESS)
+    for words in (("show", which), ("look-up", which), ("add", which, "country", "DE", "--source", "x")):
+        error = say(*words).exception
+        assert isinstance(error, UsageError) and "'leadapron owner list'" in str(error), error
 
 
 def test_what_is_not_there_is_said(say: Say, place: sa.Engine) -> None:

@@ -257,6 +257,7 @@ HOW: dict[str, dict[str, How]] = {
     },
     "docs/owners.md": dict.fromkeys(
         (
+            "leadapron owner list",
             "leadapron owner look-up 192.0.2.7:104",
             "leadapron owner look-up --all",
             "leadapron owner show 12",

@@ -88,10 +88,10 @@ def exposure_of(engine: sa.Engine, text: str) -> Exposure:
         place = parse_host_port(text, "exposure")
     except UsageError:
         raise UsageError(
-            f"{text[:80]!a} is neither the number of an exposure nor ADDRESS:PORT, as in 192.0.2.7:104. 'leadapron "
-            "owner list' shows those that there are"
+            f"{text[:80]!a} is neither ADDRESS:PORT, as in 192.0.2.7:104, nor the number of an exposure. 'leadapron "
+            "owner list' has both"
         ) from None
     found = store.at(place.host, place.port)
     if found is None:
-        raise UsageError(f"{place} was never seen open. 'leadapron owner list' shows what is, with its numbers")
+        raise UsageError(f"{place} was never seen open. 'leadapron owner list' shows what is")
     return found

@@ -41,7 +41,9 @@ def _request(location: str, exposure_ids: Collection[int], watch: Watch, scope: 
         engine.dispose()
     missing = set(exposure_ids) - {exposure.id for exposure in found}
     if missing or not found:
-        raise UsageError(f"there is no exposure {min(missing)}" if missing else "name an exposure to look at again")
+        if missing:
+            raise UsageError(f"there is no exposure {min(missing)}; 'leadapron owner list' has them")
+        raise UsageError("name an exposure to look at again")
     campaigns = {_campaign(exposure, watch) for exposure in found}
     scopes = {campaign.scope if campaign is not None else None for campaign in campaigns}
     if scope is None and len(scopes) > 1:

@@ -56,7 +56,7 @@ class Exposures:
         """The exposure of that number. Raises ``UsageError`` where there is none."""
         found = self._one(exposures.c.id == id)
         if found is None:
-            raise UsageError(f"there is no exposure {id} in {name(self._engine)}")
+            raise UsageError(f"there is no exposure {id} in {name(self._engine)}; 'leadapron owner list' has them")
         return found
 
     def at(self, address: str, port: int) -> Exposure | None:
@@ -143,7 +143,7 @@ class Exposures:
         with failures(self._engine), self._engine.connect() as connection:
             text = connection.execute(query.where(exposures.c.id == id)).scalar()
         if text is None:
-            raise UsageError(f"there is no exposure {id} in {name(self._engine)}")
+            raise UsageError(f"there is no exposure {id} in {name(self._engine)}; 'leadapron owner list' has them")
         return self._read(text, Measurement)
 
     def open_endpoints(self, campaign: str | None = None) -> frozenset[tuple[str, int]]:

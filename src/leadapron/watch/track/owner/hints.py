@@ -81,7 +81,9 @@ class Hints:
         with failures(self._engine), self._engine.connect() as connection:
             row = connection.execute(sa.select(hints).where(hints.c.id == hint_id)).mappings().first()
         if row is None:
-            raise UsageError(f"there is no hint {hint_id} in {name(self._engine)}; 'leadapron owner show' lists them")
+            raise UsageError(
+                f"there is no hint {hint_id} in {name(self._engine)}; 'leadapron owner show EXPOSURE' lists them"
+            )
         return Hint(**row)
 
     def decide(self, hint_id: int, state: str, by: str) -> Hint:
@@ -125,7 +127,8 @@ class Hints:
         one = sa.and_(hints.c.exposure_id == exposure_id, hints.c.kind == kind, hints.c.value == clean)
         with failures(self._engine), self._engine.connect() as connection:
             if connection.execute(sa.select(exposures.c.id).where(exposures.c.id == exposure_id)).first() is None:
-                raise UsageError(f"there is no exposure {exposure_id} in {name(self._engine)}")
+                where = name(self._engine)
+                raise UsageError(f"there is no exposure {exposure_id} in {where}; 'leadapron owner list' has them")
         with failures(self._engine), self._engine.begin() as connection:
             upsert(connection, hints, [row], _KEY, ("source", "at", "state", "decided_by", "decided_at"))
             key = connection.execute(sa.select(hints.c.id).where(one)).scalar_one()
