@@ -15,6 +15,10 @@ from console.lifelike import HOSTILE, Size, fill
 from console.parts import Sending, parts
 from console.serving import SCAN, SEND, VIEW, WORK, console
 from guard.people.somebody import Held
+from leadapron.kernel.clock import iso
+from leadapron.watch.track.owner.certificate import LEADS
+from leadapron.watch.track.owner.hints import Said
+from leadapron.watch.track.owner.model import Found
 from leadapron.watch.track.tables import cases, exposures, hints, notices, steps, views
 
 PAGES = (
@@ -289,6 +293,45 @@ async def test_a_letter_is_printed_and_posted_by_a_person(tmp_path: Path, engine
         assert (await anna.get(f"/notices/{mail}/letter.pdf")).status_code == 409
         assert (await anna.post(f"/notices/{number}/resolve", data={"sent": "yes"})).status_code == 303
         assert value(engine, notices.c.state, notices.c.id == number) == "sent"
+
+
+async def test_a_guess_looks_like_one(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    clock = Held()
+    real = parts(engine, clock)
+    assert real.hints is not None
+    case = first(engine, cases.c.id, cases.c.state == "new")
+    number = first(engine, cases.c.exposure_id, cases.c.id == case)
+    paths = (f"/cases/{case}", f"/exposures/{number}")
+    with engine.begin() as connection:
+        connection.execute(hints.delete())
+
+    def say(source: str, value: str, where: str) -> None:
+        assert real.hints is not None
+        kind = "certificate-name" if source == "certificate" else source
+        real.hints.put({number: {source: Said((Found(kind, value, where),), iso(clock.now()))}})
+
+    say("certificate", "pacs.praxis-beispiel.de", LEADS)
+    async with (
+        console(tmp_path, engine, real, clock) as served,
+        served.client(await served.session()) as anna,
+    ):
+
+        async def mailboxes() -> list[tuple[str, str]]:
+            """With what they are marked as, on both pages; and what stands in the form."""
+            pages = [(await anna.get(path)).text for path in paths]
+            marked = re.compile(r'<code>([^<]+@[^<]+)</code> <span class="[^"]+">(\w+)</span>')
+            found = [marked.findall(page) for page in pages]
+            assert found[0] == found[1]
+            filled = re.findall(r'id="mailbox"[^>]* value="([^"]+)"', pages[0])
+            assert filled == [one for one, kind in found[0] if kind != "guess"]
+            return found[0]
+
+        assert await mailboxes() == [("security@praxis-beispiel.de", "guess")]
+        say("security-txt", "cert@praxis-beispiel.de", "security.txt of praxis-beispiel.de")
+        assert await mailboxes() == [("cert@praxis-beispiel.de", "published")]
+        real.hints.add(number, "mailbox", "it@praxis-beispiel.de", "telephone", "anna")
+        assert await mailboxes() == [("it@praxis-beispiel.de", "confirmed")]
 
 
 async def test_nobody_passes_for_a_rule(tmp_path: Path, engine: sa.Engine) -> None:

@@ -21,6 +21,7 @@ from leadapron import __version__
 from leadapron.console import browser_parts
 from leadapron.console.countries import country_name
 from leadapron.watch.report import markdown, text, visit
+from leadapron.watch.track.owner.suggestion import Suggestion
 
 LONGEST: Final = 4000
 _LINES: Final = frozenset("\n\t")
@@ -66,6 +67,11 @@ def percent(part: float) -> str:
 
 def day(moment: str | None) -> str:
     return "–" if not moment else moment[:10]
+
+
+def reasons(advice: Suggestion) -> dict[str, str]:
+    """Why, by the part that it is about; the first of a part counts."""
+    return dict(reversed([(part, why) for part, _, why in (one.partition(": ") for one in advice.reasons)]))
 
 
 def _finalize(value: object) -> object:
@@ -121,6 +127,7 @@ def environment() -> Environment:
         "counting": visit.counting,
         "attempts": visit.attempts,
         "query": _query,
+        "reasons": reasons,
     }
     made.filters.update(filters)
     made.globals.update(asset=_asset, complete=browser_parts.complete, advice=browser_parts.ADVICE, version=__version__)

@@ -13,6 +13,8 @@ from leadapron.watch.measure.model import Measurement
 from leadapron.watch.report.model import Endpoint
 from leadapron.watch.track.exposures.model import Event, Exposure
 from leadapron.watch.track.exposures.store import Exposures
+from leadapron.watch.track.owner.model import Hint
+from leadapron.watch.track.owner.suggestion import Suggestion, suggestion
 from leadapron.watch.track.tables import cases, exposures, hints, sightings, views
 
 SIGHTINGS: Final = 25
@@ -26,20 +28,6 @@ class Choices(Struct, frozen=True):
     countries: tuple[tuple[str, int], ...]
     products: tuple[tuple[str, int], ...]
     campaigns: tuple[tuple[str, int], ...]
-
-
-class Hint(Struct, frozen=True, kw_only=True):
-    """A row of ``hints``."""
-
-    id: int
-    exposure_id: int
-    kind: str
-    value: str
-    source: str
-    at: str
-    state: str
-    decided_by: str | None
-    decided_at: str | None
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -68,6 +56,7 @@ class Detail(Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...]
     seen: tuple[Seen, ...]
     hints: tuple[Hint, ...]
+    advice: Suggestion
     case: tuple[int, str] | None
     doors: tuple[tuple[int, str], ...]
     other: tuple[int, str] | None
@@ -113,13 +102,15 @@ def detail(engine: sa.Engine, number: int) -> Detail:
         text = found.scalar()
         case = connection.execute(sa.select(cases.c.id, cases.c.state).where(cases.c.exposure_id == number)).first()
         of_doors = exposures.c.door_of == (exposure.door_of or number)
+        owners = _hints(connection, number)
         siblings = _named(connection, sa.and_(of_doors, exposures.c.id != number))
         return Detail(
             exposure=exposure,
             endpoint=None if text is None else _judged(text),
             events=tuple(reversed(history)),
             seen=_seen(connection, exposure),
-            hints=_hints(connection, number),
+            hints=owners,
+            advice=suggestion(owners),
             case=None if case is None else (int(case[0]), str(case[1])),
             doors=(*(() if exposure.door_of is None else _of(connection, exposure.door_of)), *siblings),
             other=next(iter(_of(connection, exposure.moved_to)), None),
