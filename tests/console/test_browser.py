@@ -167,6 +167,30 @@ async def test_acting_in_each_page_with_keys_alone(tmp_path: Path, filled: sa.En
         assert watched.problems == []
 
 
+async def test_the_board_on_a_phone_is_a_list_of_states_to_open(tmp_path: Path, filled: sa.Engine) -> None:
+    async with console(tmp_path, filled) as served, browsing() as browser:
+        page = await browser.new_page()
+        await log_in(page, served, served.person())
+        await page.set_viewport_size({"width": 375, "height": 740})
+        await page.goto(f"{served.base}/cases/board")
+        headings = page.get_by_role("heading", level=2)
+        assert [re.sub(r" \d+$", "", text) for text in await headings.all_inner_texts()] == [
+            *("New", "Confirmed", "Notified", "Acknowledged", "Escalated", "Reopened", "Fixed", "Closed")
+        ]
+        assert all(re.search(r" \d+$", text) for text in await headings.all_inner_texts()), "with how many there are"
+        shown = page.locator(".board li.card:visible")
+        few = await shown.count()
+        assert 0 < few <= 12, "those of one state"
+        closed = page.get_by_role("region", name="Notified").locator("summary")
+        await closed.focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("region", name="Notified").locator("li.card").first).to_be_visible()
+        assert await shown.count() > few
+        await looked_at(page, "board-opened")
+        await page.set_viewport_size({"width": 1280, "height": 900})
+        await expect(page.get_by_role("region", name="Closed").locator("li.card").first).to_be_visible()
+
+
 async def test_hostile_texts_do_nothing_and_push_nothing_aside(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'watch.db'}")
     fill(engine, Size(exposures=30, rounds=5, hostile=True))

@@ -59,6 +59,10 @@ def count(value: int | None, complete: bool | None = True) -> str:
     return f"{value:,}" if complete is not False else f"≥ {value:,}"
 
 
+def studies(value: int | None) -> str:
+    return "studies not counted" if value is None else text.quantity(value, "study", "studies")
+
+
 def percent(part: float) -> str:
     if 0 < part < 0.001:
         return "< 0.1 %"
@@ -109,6 +113,7 @@ def environment() -> Environment:
         "quantity": text.quantity,
         "short": short,
         "count": count,
+        "studies": studies,
         "percent": percent,
         "day": day,
         "moment": text.moment,

@@ -1,4 +1,5 @@
-// Charts, drawn by uPlot from the numbers that stand in the page. Without this script the tables say the same.
+// Charts, drawn by uPlot from the numbers that stand in the page; and the board on a phone. Without this script tables
+// say the same, and all columns of the board are open.
 "use strict";
 
 const DAY = 86400;
@@ -99,3 +100,13 @@ drawAll();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 let waiting = 0;
 addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 120); });
+
+// On a phone the columns of the board lie below each other: only the first with something in it is open.
+const narrow = matchMedia("(max-width: 47rem)");
+function fold() {
+  const columns = [...document.querySelectorAll("[data-column]")];
+  const first = columns.find((one) => one.querySelector("li.card"));
+  for (const one of columns) one.open = !narrow.matches || one === first;
+}
+fold();
+narrow.addEventListener("change", fold);
