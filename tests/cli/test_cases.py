@@ -156,6 +156,22 @@ def test_what_cannot_be_done_says_what_can(words: tuple[str, ...], says: str, da
         _raise(run(data, *words))
 
 
+def test_a_domain_in_any_script_is_written_as_mail_servers_know_it(data: Path) -> None:
+    run(data, "follow")
+    owner = ("--organisation", "Klinik", "--mailbox")
+    assert run(data, "confirm", "1", *owner, "Post@Bücher.example").exit_code == 0
+    shown = json.loads(run(data, "show", "1", "--format", "json").stdout)["case"]
+    assert shown["owner"]["mailbox"] == "Post@xn--bcher-kva.example"
+    for mailbox, says in (
+        ("müller@bücher.example", "what stands before the @ can't be written in ASCII"),
+        ("post@straße.example", "can mean two domains; write the one that is meant encoded, as xn--"),
+        ("post@bü cher.example", "is no mailbox"),
+        ("bücher.example", "should be a plain one"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            _raise(run(data, "confirm", "2", *owner, mailbox))
+
+
 def test_opening_by_hand(data: Path) -> None:
     assert run(data, "open", "127.0.0.2:11112").stdout == "Case 1 is about exposure 2.\n"
     assert run(data, "open", "2", "1").stdout == (

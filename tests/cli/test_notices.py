@@ -111,6 +111,7 @@ def test_mistakes_say_what_to_do(data: Path) -> None:
         (("show", "9"), "there is no notice 9"),
         (("--state", "lost"), "--state: there is no 'lost'. There are draft"),
         (("approve", "--all-shown"), "name the notices instead"),
+        (("preview", "1", "--to", "müller@bücher.example"), "what stands before the @ can't be written in ASCII"),
         (("edit", "1"), "--subject TEXT or --body FILE"),
         (("read-mail",), "maildir is missing"),
         (("draft", "1", "--by", "rule"), "not a person's name"),

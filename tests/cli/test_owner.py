@@ -100,6 +100,12 @@ def test_what_is_not_there_names_what_shows_it(which: str, say: Say, place: sa.E
         assert isinstance(error, UsageError) and "'leadapron owner list'" in str(error), error
 
 
+def test_a_mailbox_of_a_domain_in_any_script(say: Say, place: sa.Engine) -> None:
+    key = rows.add(place, ADDRESS)
+    assert say("add", str(key), "mailbox", "it@bücher.example", "--source", "their page").exit_code == 0
+    assert "it@xn--bcher-kva.example" in say("show", str(key)).stdout
+
+
 def test_what_is_not_there_is_said(say: Say, place: sa.Engine) -> None:
     rows.add(place, ADDRESS)
     for words in (["show", "99"], ["show", "9.9.9.9:104"], ["show", "nonsense"], ["confirm", "99", "--by", "A"]):

@@ -41,17 +41,17 @@ def command() -> None:
 @_format
 def list_(place: Place, form: str) -> None:
     """List the campaigns, when each is due, and how its last round ended."""
-    from leadapron.kernel.errors import UsageError
-    from leadapron.watch.campaign.settings import known
-
     with _opened(place) as (watch, store, board):
-        if not watch.campaign:
-            raise UsageError(f"there is no campaign yet; {known(watch)}")
         facts = [_facts(campaign, store, board) for campaign in watch.campaign]
     if form == "json":
         click.echo(json.dumps(facts, indent=1))
         return
     _print_table(facts)
+    for one in facts:
+        if one["next"] == "blocked":
+            click.echo(f"{one['name']} is blocked: {one['blocked']}", err=True)
+    if due := next((one["name"] for one in facts if one["next"] == "due"), None):
+        click.echo(f"'leadapron up' runs what is due; one round now, here: leadapron scan --campaign {due}", err=True)
 
 
 @command.command("show", context_settings=SETTINGS)
@@ -72,7 +72,7 @@ def show(name: str, place: Place, form: str, limit: int) -> None:
     from rich.console import Console
 
     from leadapron.watch.report.scans import scans_table
-    from leadapron.watch.report.text import clean, moment
+    from leadapron.watch.report.text import clean
 
     for what, value in (
         ("scope", campaign.scope or "none: loopback only"),
@@ -80,8 +80,8 @@ def show(name: str, place: Place, form: str, limit: int) -> None:
         ("ports", ", ".join(map(str, campaign.ports)) or "the usual ones"),
         ("depth", campaign.depth),
         ("runs", _when(campaign)),
-        ("next", moment(facts["next"])),
-        ("changed by", facts["changed_by"] or "-"),
+        ("next", _next(facts)),
+        ("changed by", facts["changed_by"] or "nobody"),
     ):
         click.echo(f"{what:<11} {clean(str(value))}")
     click.echo()
@@ -106,7 +106,7 @@ def run(name: str, by: str, place: Place) -> None:
         if board.posts([name])[name].paused:
             raise UsageError(f"{name} is paused; let it go on first: leadapron campaign resume {name}")
         board.now(campaign.name, by)
-    click.echo("Asked for: 'leadapron up' begins it as soon as no other round runs.", err=True)
+    click.echo("Asked for: 'leadapron up' begins it as soon as no other round runs.")
     click.echo(f"To scan from here instead: leadapron scan --campaign {name}", err=True)
 
 
@@ -121,7 +121,8 @@ def pause(name: str, by: str, place: Place) -> None:
     """
     with _opened(place) as (watch, _, board):
         board.pause(watch.named(name).name, by)
-    click.echo(f"{name} is paused. It goes on with: leadapron campaign resume {name}", err=True)
+    click.echo(f"{name} is paused.")
+    click.echo(f"It goes on with: leadapron campaign resume {name}", err=True)
 
 
 @command.command("resume", context_settings=SETTINGS)
@@ -132,18 +133,21 @@ def resume(name: str, by: str, place: Place) -> None:
     """Let NAME go on."""
     with _opened(place) as (watch, _, board):
         board.resume(watch.named(name).name, by)
-    click.echo(f"{name} goes on.", err=True)
+    click.echo(f"{name} goes on.")
 
 
 @contextlib.contextmanager
 def _opened(place: Place) -> Iterator[tuple[Watch, Store, Board]]:
     """The campaigns and where they are kept. A new place is made: a campaign can be paused before it ever ran."""
+    from leadapron.kernel.errors import UsageError
     from leadapron.watch.campaign.board import Board
     from leadapron.watch.campaign.settings import load_watch
     from leadapron.watch.track.database import open_engine
     from leadapron.watch.track.store import Store
 
     watch = load_watch(place.config)
+    if not watch.campaign:
+        raise UsageError("there is no campaign yet. 'leadapron init watch' writes one into leadapron.toml")
     engine = open_engine(place.made())
     try:
         yield watch, Store(engine), Board(engine)
@@ -153,30 +157,42 @@ def _opened(place: Place) -> Iterator[tuple[Watch, Store, Board]]:
 
 def _facts(campaign: Campaign, store: Store, board: Board) -> dict[str, Any]:
     from leadapron.kernel.clock import SystemClock, iso
-    from leadapron.watch.campaign.round import last_of
+    from leadapron.watch.campaign.round import hindrance, last_of
     from leadapron.watch.campaign.schedule import due, first
 
     post, last, now = board.posts([campaign.name])[campaign.name], last_of(store, campaign), SystemClock().now()
+    blocked = hindrance(campaign)
     planned = first(campaign, post.next_at, now) if last.begun is None else due(campaign, last.begun, now)
     if last.left == "running":
         coming = "running"
     elif post.paused:
         coming = "paused"
+    elif blocked is not None:
+        coming = "blocked"
     elif post.wanted or last.left == "interrupted":
         coming = "as soon as it can"
     elif planned is None:
         coming = "when asked for"
-    else:
-        coming = iso(max(planned, now))
+    elif planned > now:
+        coming = iso(planned)
+    else:  # a round that failed is put off by who runs them
+        coming = post.next_at if post.next_at is not None and post.next_at > iso(now) else "due"
     newest = next(iter(store.rounds(campaign.name, 1)), None)
     return {
         "name": campaign.name,
         "runs": _when(campaign),
         "next": coming,
+        "blocked": blocked,
         "paused": post.paused,
         "changed_by": post.changed_by,
         "last": None if newest is None else _round(newest),
     }
+
+
+def _next(facts: dict[str, Any]) -> str:
+    from leadapron.watch.report.text import moment
+
+    return f"blocked: {facts['blocked']}" if facts["next"] == "blocked" else moment(facts["next"])
 
 
 def _when(campaign: Campaign) -> str:
@@ -203,7 +219,7 @@ def _print_table(facts: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     from leadapron.watch.report.columns import Column, lay_out
-    from leadapron.watch.report.text import moment
+    from leadapron.watch.report.text import clean
 
     def last(one: dict[str, Any]) -> str:
         scan = one["last"]
@@ -220,7 +236,7 @@ def _print_table(facts: list[dict[str, Any]]) -> None:
     columns = [
         Column(header="campaign", cells=[Text(one["name"]) for one in facts]),
         Column(header="runs", cells=[Text(one["runs"]) for one in facts]),
-        Column(header="next", cells=[Text(moment(one["next"])) for one in facts]),
+        Column(header="next", cells=[Text(clean(_next(one))) for one in facts], least=20),
         Column(header="last round", cells=[Text(last(one)) for one in facts], least=12),
         Column(header="open", cells=[Text(found(one, "open")) for one in facts], justify="right"),
         Column(header="studies", cells=[Text(found(one, "studies")) for one in facts], justify="right", optional=True),

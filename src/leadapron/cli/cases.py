@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from leadapron.cli.options import NUMBER, SETTINGS, alone, decided_by, output, placed, words
+from leadapron.cli.options import NUMBER, SETTINGS, alone, decided_by, mailbox_option, output, placed, words
 
 if TYPE_CHECKING:
     from leadapron.cli.cases_desk import Desk
@@ -131,7 +131,7 @@ def open_(exposures: tuple[str, ...], by: str, place: Place) -> None:
 @command.command("confirm", short_help="Say who the owner is.")
 @_numbers
 @click.option("--organisation", metavar="NAME", help="Who it is.")
-@click.option("--mailbox", metavar="MAILBOX", help="Where they read, as it@clinic.example.")
+@mailbox_option("--mailbox", text="Where they read, as it@clinic.example.")
 @click.option("--postal", metavar="TEXT", help="Postal address; \\n between its lines.")
 @click.option("--person", metavar="NAME", help="Whom to address.")
 @click.option("--language", metavar="CODE", help="Of notices, as de. [default: the country's]")

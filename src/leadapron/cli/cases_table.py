@@ -72,7 +72,10 @@ def foot(cases: Sequence[Case], total: int, offset: int, only: bool, counts: Map
     """Below the table: how many there are in all, and what to ask next."""
     every = sum(counts.values())
     if not every:
-        return "There is no case yet. 'leadapron cases follow' opens them for what scans found exposed."
+        return (
+            "There is no case yet. 'leadapron cases follow' opens them for what scans found exposed; 'leadapron report "
+            "--list' shows the scans."
+        )
     if not total:
         return (
             f"Nothing needs a person now. 'leadapron cases --all' lists {quantity(every, 'case')}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leadapron.cli.place import Place
+from leadapron.cli.place import Place, campaign_of
 from leadapron.cli.writing import console_on, put
 from leadapron.kernel.errors import UsageError
 
@@ -21,6 +21,8 @@ def show(
     from leadapron.watch.track.exposures.compare import compare
 
     with place.opened() as engine:
+        if campaign is not None:
+            campaign_of(engine, place, campaign)
         changes, both = compare(engine, *_scans(engine, older, newer, campaign))
     if format_ == "table":
         with console_on(output) as console:

@@ -62,6 +62,7 @@ def command(
         raise click.UsageError("--new and --since both say from when; give one of them.")
     import msgspec
 
+    from leadapron.cli.place import campaign_of
     from leadapron.cli.writing import put
     from leadapron.kernel.clock import SystemClock, iso
     from leadapron.watch.reach.feeds import entries, marks
@@ -83,6 +84,8 @@ def command(
         sender=plain(sender or _organisation(settings)) or SENDER, made_at=iso(clock.now()), tlp=cast("Tlp | None", tlp)
     )
     with place.opened() as engine:
+        if campaign is not None:
+            campaign_of(engine, place, campaign)
         key, newest = marks.key(selection, format_), 0
         if new:
             newest = marks.newest(engine)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from leadapron.cli.options import NUMBER, SETTINGS, alone, decided_by, output, placed, words
+from leadapron.cli.options import NUMBER, SETTINGS, alone, decided_by, mailbox_option, output, placed, words
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -30,7 +30,7 @@ _numbers = click.argument("numbers", metavar="NOTICE…", type=NUMBER, nargs=-1)
 def _what(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is written."""
     for option in (
-        click.option("--to", metavar="MAILBOX", help="Write there instead of to whom is known."),
+        mailbox_option("--to", text="Write there instead of to whom is known."),
         click.option("--channel", type=click.Choice(("email", "letter", "feed")), help="How. [default: as can be]"),
         click.option("--level", type=click.Choice(_LEVELS), default="owner", show_default=True, help="To whom."),
         click.option("--purpose", type=click.Choice(_PURPOSES), default="first", show_default=True, help="What for."),

@@ -132,6 +132,36 @@ def _directory(path: Path, what: str) -> None:
         raise UsageError(f"{what}: you may not write into {path}. Name another place, or mend its permissions")
 
 
+# ---- mailboxes -------------------------------------------------------------------------------------------------------
+
+
+def mailbox(text: str) -> str:
+    """A mailbox as somebody types it, its domain as mail servers know it: ``it@bücher.example`` becomes
+    ``it@xn--bcher-kva.example``. Whether it is one is judged where it is kept. Raises ``UsageError`` for what no mail
+    server here can be told."""
+    from leadapron.watch.reach.mailbox import classify
+
+    local, at, domain = text.strip().rpartition("@")
+    if text.isascii() or not at:
+        return text
+    if not local.isascii():
+        raise UsageError(
+            f"{text[:254]!a}: what stands before the @ can't be written in ASCII, and few mail servers take it as it "
+            "is. Name another mailbox of theirs, or write a letter: --postal"
+        )
+    _, encoded = classify(f"@{domain}")
+    return f"{local}@{encoded}"
+
+
+def _mailbox(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else mailbox(value)
+
+
+def mailbox_option(name: str, *, text: str) -> Callable[[F], F]:
+    """An option that names a mailbox."""
+    return click.option(name, metavar="MAILBOX", callback=_mailbox, help=text)
+
+
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 

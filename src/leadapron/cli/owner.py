@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from leadapron.cli.options import NUMBER, SETTINGS, decided_by, placed
+from leadapron.cli.options import NUMBER, SETTINGS, decided_by, mailbox, placed
 from leadapron.cli.place import Place, exposure_of
 from leadapron.cli.writing import print_pieces
 
@@ -139,7 +139,7 @@ def add(exposure: str, kind: str, value: str, source: str, by: str, place: Place
 
     with place.opened() as engine:
         one = exposure_of(engine, exposure)
-        hint = Hints(engine).add(one.id, kind, value, source, by)
+        hint = Hints(engine).add(one.id, kind, mailbox(value) if kind == "mailbox" else value, source, by)
     print(f"Hint {hint.id} of exposure {one.id} is noted and confirmed.")
     _next(one.id)
 

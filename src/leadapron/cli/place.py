@@ -76,6 +76,24 @@ class Place:
         return directory
 
 
+def campaign_of(engine: sa.Engine, place: Place, name: str) -> str:
+    """The name, if a campaign of the configuration, or of a scan that was kept, is called that. Raises ``UsageError``
+    with those that there are."""
+    import sqlalchemy as sa
+
+    from leadapron.cli.options import known
+    from leadapron.watch.campaign.settings import load_watch
+    from leadapron.watch.track.database import failures
+    from leadapron.watch.track.tables import scans
+
+    with failures(engine), engine.connect() as connection:
+        kept = connection.execute(sa.select(scans.c.campaign).where(scans.c.campaign.is_not(None)).distinct()).scalars()
+        names = {*kept, *(campaign.name for campaign in load_watch(place.config).campaign)}
+    if not names:
+        raise UsageError(f"--campaign {name[:80]!a}: there is no campaign yet. 'leadapron init watch' writes one")
+    return known(name, sorted(names), "--campaign")
+
+
 def exposure_of(engine: sa.Engine, text: str) -> Exposure:
     """The exposure of a number, or at ADDRESS:PORT. Raises ``UsageError`` where there is none."""
     from leadapron.kernel.hostport import parse_host_port

@@ -7,6 +7,7 @@ left alone: no device is asked by two at once.
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -19,7 +20,8 @@ from leadapron.watch.campaign.schedule import due
 from leadapron.watch.campaign.settings import Campaign, Watch
 from leadapron.watch.measure.dicom.visit import Options
 from leadapron.watch.scan.run import DEFAULT_PORTS, ScanRequest
-from leadapron.watch.scope import Scope
+from leadapron.watch.scope import Allowed, Scope
+from leadapron.watch.scope.addresses import Block, parse_block
 from leadapron.watch.track.process import still_runs
 from leadapron.watch.track.store import Store
 
@@ -66,6 +68,28 @@ def _included(campaign: Campaign) -> tuple[str, ...]:
     assert campaign.scope is not None
     file = Scope.load(campaign.scope).file
     return () if file is None else tuple(entry.text for entry in file.include)
+
+
+def hindrance(campaign: Campaign) -> str | None:
+    """Why no round of it can begin as things stand: its scope, a file of targets, targets that the scope does not
+    allow. None where nothing of that is wrong; no name is looked up."""
+    try:
+        scope = Scope.loopback_only() if campaign.scope is None else Scope.load(campaign.scope)
+        blocks = [parse_block(target) for target in campaign.targets]
+    except UsageError as error:
+        return str(error)
+    if scope.expired and scope.file is not None:
+        return f"its scope ended {scope.file.valid_until:%Y-%m-%d %H:%M} UTC; have {campaign.scope} renewed"
+    for file in campaign.files:
+        if not os.path.isfile(file):
+            return f"there is no file {file}, which it takes its targets from"
+    if campaign.files or not blocks or any(block is None or _some(scope, block) for block in blocks):
+        return None
+    return "nothing that it names may be scanned" + ("; it has no scope" if campaign.scope is None else "")
+
+
+def _some(scope: Scope, block: Block) -> bool:
+    return any(isinstance(verdict, Allowed) for _, _, verdict in scope.between(*block))
 
 
 def last_of(store: Store, campaign: Campaign, clock: Clock | None = None) -> Last:

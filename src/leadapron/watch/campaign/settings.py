@@ -7,6 +7,7 @@ from where the program is started.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections import Counter
@@ -79,14 +80,16 @@ class Watch(Struct, frozen=True, kw_only=True):
         for campaign in self.campaign:
             if campaign.name == name:
                 return campaign
-        raise UsageError(f"the configuration has no campaign {name!a}; {known(self)}")
+        near = difflib.get_close_matches(name, [campaign.name for campaign in self.campaign], 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"the configuration has no campaign {name[:80]!a}; {hint}{known(self)}")
 
 
 def known(watch: Watch) -> str:
     """Which campaigns there are, or how one is made, for messages."""
     if watch.campaign:
         return "there are " + ", ".join(campaign.name for campaign in watch.campaign)
-    return 'one is a section of leadapron.toml: [[watch.campaign]] with name = "…" (docs/campaigns.md)'
+    return "'leadapron init watch' writes one, a section [[watch.campaign]] of leadapron.toml"
 
 
 class _File(Settings, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ _STYLES = {"running": "cyan", "stopped": "yellow", "done": "", "failed": "red"}
 def scans_table(scans: Sequence[Scan], verdicts: Mapping[int, Mapping[str, int]], width: int) -> Table:
     """``verdicts``: for each scan how many sightings have which verdict, as they were judged at the time."""
     exposed = [verdicts.get(scan.id, {}).get("exposed", 0) for scan in scans]
+    rounds = [scan.start.campaign or "" for scan in scans]
     columns = [
         Column(header="scan", cells=[Text(str(scan.id)) for scan in scans], justify="right"),
         Column(header="started", cells=[Text(text.moment(scan.started_at)) for scan in scans]),
@@ -32,8 +33,14 @@ def scans_table(scans: Sequence[Scan], verdicts: Mapping[int, Mapping[str, int]]
             justify="right",
         ),
         Column(header="studies", cells=[Text(_studies(scan)) for scan in scans], justify="right", optional=True),
-        Column(header="targets", cells=[Text(text.clean(", ".join(scan.start.targets))) for scan in scans], least=16),
+        Column(
+            header="targets",
+            cells=[Text(text.clean(", ".join(scan.start.targets))) for scan in scans],
+            least=8 if any(rounds) else 16,
+        ),
     ]
+    if any(rounds):
+        columns.insert(1, Column(header="campaign", cells=[Text(text.clean(name)) for name in rounds], least=8))
     return lay_out(columns, width)
 
 
