@@ -32,9 +32,12 @@ def messages(place: Path) -> Iterator[bytes]:
 def _maildir(place: Path) -> Iterator[bytes]:
     left = MOST
     for folder in _FOLDERS:
-        with os.scandir(place / folder) as entries:
-            # Names begin with the time of arrival: the newest first.
-            names = sorted((entry.name for entry in entries if not entry.name.startswith(".")), reverse=True)
+        try:
+            with os.scandir(place / folder) as entries:
+                # Names begin with the time of arrival: the newest first.
+                names = sorted((entry.name for entry in entries if not entry.name.startswith(".")), reverse=True)
+        except OSError as error:
+            raise UsageError(f"[notices] maildir: {place / folder} can't be read: {error.strerror}") from None
         for name in names[:left]:
             path = place / folder / name
             try:
