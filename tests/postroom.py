@@ -27,6 +27,8 @@ from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.reach.notices.store import Notices
 from peers.process import HOST, Peer, free_port, launch, wait_until
 
+SLOW_S = 1.0
+
 US = Settings(
     organisation="Example CERT",
     person="Ada Example",
@@ -146,6 +148,8 @@ class _Handler:
         wish = to.partition("@")[0]
         if wish == "stall-rcpt":
             await self._stall(wish)
+        if wish == "slow-rcpt":
+            await self._stall(wish, SLOW_S)
         refusals = {"unknown": "550 5.1.1 no such user: Mustermann^Erika", "busy": "450 4.2.0 later", "bye": "421 bye"}
         if wish in refusals:
             return refusals[wish]
@@ -156,6 +160,8 @@ class _Handler:
         wish = envelope.rcpt_tos[0].partition("@")[0]
         if wish == "stall-data":
             await self._stall(wish)
+        if wish == "slow":
+            await self._stall(wish, SLOW_S)
         refusals = {"spam": "554 5.7.1 not here", "full": "452 4.2.2 full"}
         if wish in refusals:
             return refusals[wish]
@@ -169,9 +175,9 @@ class _Handler:
             server.transport.abort()
         return "250 OK Mustermann^Erika"
 
-    async def _stall(self, where: str) -> None:
+    async def _stall(self, where: str, seconds: float = 3600) -> None:
         (self._home / f"{where}.reached").touch()
-        await asyncio.sleep(3600)
+        await asyncio.sleep(seconds)
 
 
 def _serve(port: int, home: Path, login: str, *files: str) -> None:
