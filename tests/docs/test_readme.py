@@ -254,6 +254,9 @@ HOW: dict[str, dict[str, How]] = {
         "leadapron user add anna --invite --may console:view,console:work": Elsewhere(
             "tests/cli/test_watch_runs.py::test_people_can_be_let_in_before_anything_runs"
         ),
+        "leadapron user add anna --oidc anna@example.org --may console:view,console:work": Elsewhere(
+            "tests/console/test_sign_on.py::test_somebody_whom_the_provider_knows_and_we_do"
+        ),
     },
     "docs/owners.md": dict.fromkeys(
         (

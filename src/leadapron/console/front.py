@@ -26,6 +26,7 @@ from leadapron.guard.gateway.web.strangers import Strangers
 from leadapron.guard.gateway.web.target import Malformed, Target, parse
 from leadapron.guard.identity.people.people import People
 from leadapron.guard.identity.people.requests import SESSION_COOKIE, forged
+from leadapron.kernel.hostport import HostPort
 
 MAX_FORM: Final = 256 * 1024
 MAX_HEAD: Final = 16 * 1024
@@ -40,7 +41,8 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Front:
-    """The ASGI application. ``plain``: served without TLS. ``first``: None where there is no first look."""
+    """The ASGI application. ``plain``: served without TLS. ``first``: None where there is no first look.
+    ``sent_back_to``: the one of our names to which an OpenID provider sends people back; None: there is none."""
 
     def __init__(
         self,
@@ -52,8 +54,10 @@ class Front:
         plain: bool,
         first: FirstLook | None,
         strangers: Strangers,
+        sent_back_to: str | None = None,
     ) -> None:
         self._people, self._login, self._pages = people, login, pages
+        self._sent_back_to = sent_back_to
         self._hosts, self._plain, self._first, self._strangers = frozenset(hosts), plain, first, strangers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,6 +109,9 @@ class Front:
             await self._first_look(exchange, target)
         elif target.segments == ("guard", ""):
             await exchange.answer(303, None, (b"location", b"/"))
+        elif target.segments == ("guard", "oidc") and (elsewhere := self._elsewhere(base)) is not None:
+            asked = exchange.raw_path + (b"?" + exchange.raw_query if exchange.raw_query else b"")
+            await exchange.answer(303, None, (b"location", elsewhere.encode() + asked))
         elif first == "guard":
             await self._within(exchange, scope, target, base, self._login, None)
         elif first == "static":
@@ -115,6 +122,14 @@ class Front:
                 await self._turn_away(exchange)
             else:
                 await self._within(exchange, scope, target, base, self._pages, visitor)
+
+    def _elsewhere(self, base: str) -> str | None:
+        """Where a log-in at the provider has to begin, if not at ``base``: its cookie is for the name to which people
+        come back."""
+        asked = urlsplit(base)
+        if self._sent_back_to in (None, asked.hostname):
+            return None
+        return f"{asked.scheme}://{HostPort(str(self._sent_back_to), asked.port) if asked.port else self._sent_back_to}"
 
     async def _within(
         self,

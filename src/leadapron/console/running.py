@@ -21,13 +21,14 @@ from msgspec import Struct
 from leadapron.console.app import Pages
 from leadapron.console.countries import country_name
 from leadapron.console.first import FirstLook
-from leadapron.console.front import Front
+from leadapron.console.front import Application, Front
 from leadapron.console.map.draw import outlines
 from leadapron.console.pages.desk import Desk
 from leadapron.console.parts import Parts
 from leadapron.console.render import compiled
 from leadapron.console.settings import Console, checked
 from leadapron.guard.gateway.web.pages import Pages as LoginPages
+from leadapron.guard.gateway.web.provider_login import at_provider, provider_name
 from leadapron.guard.gateway.web.server import serve_web
 from leadapron.guard.gateway.web.strangers import Strangers
 from leadapron.guard.identity.people.model import OnEvent
@@ -85,9 +86,10 @@ async def run_console(
         stack.push_async_callback(pages.close)
         front = Front(
             people,
-            LoginPages(people, what=WHAT, emergency=False).app(),
+            await _login(settings, people, clock),
             pages.app,
             hosts=settings.hosts,
+            sent_back_to=None if settings.oidc is None else settings.hosts[0],
             plain=tls is None,
             first=first,
             strangers=Strangers(clock),
@@ -106,6 +108,14 @@ async def run_console(
             link = f"{scheme}://{HostPort(server.host, server.port)}/first?token={token}"
             tell(f"nobody can log in yet; for a first look, once and only to look: {link}")
         yield Running(url, server.port, link, people)
+
+
+async def _login(settings: Console, people: People, clock: Clock) -> Application:
+    if settings.oidc is None:
+        return LoginPages(people, what=WHAT, emergency=False).app()
+    base = settings.origins(settings.place.port)[0]
+    oidc = await at_provider(people, settings.oidc, base, clock, "[console.oidc] or [guard.oidc]")
+    return LoginPages(people, oidc=oidc, oidc_name=provider_name(settings.oidc), what=WHAT, emergency=False).app()
 
 
 def warm() -> None:

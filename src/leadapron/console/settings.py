@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from leadapron.guard.settings import Guard, Oidc
 from leadapron.kernel.config import Settings, load
 from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort, parse_host_port
@@ -23,7 +24,8 @@ LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1", "::1")
 class Console(Struct, frozen=True, kw_only=True):
     """``listen``: ``host:port``. ``names``: host names and addresses that browsers may call it by, the first one for
     links. ``certificate`` and ``key``: PEM files. ``idle_s``, ``absolute_s``: when a session ends, in seconds.
-    ``scope``: scope files that the page *Scopes* shows beside those of campaigns."""
+    ``scopes``: scope files that the page *Scopes* shows beside those of campaigns. ``oidc``: an OpenID provider where
+    people log in; left out it is the guard's, where the same file has one."""
 
     listen: str = LISTEN
     names: tuple[str, ...] = ()
@@ -32,6 +34,7 @@ class Console(Struct, frozen=True, kw_only=True):
     idle_s: int = 15 * 60
     absolute_s: int = 10 * 3600
     scopes: tuple[str, ...] = ()
+    oidc: Oidc | None = None
 
     @property
     def place(self) -> HostPort:
@@ -57,11 +60,15 @@ class Console(Struct, frozen=True, kw_only=True):
 
 class _File(Settings, frozen=True, kw_only=True):
     console: Console | None = None  # type: ignore[assignment]
+    guard: Guard | None = None  # type: ignore[assignment]
 
 
 def load_console(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Console | None:
     """The section ``[console]``, None where there is none. Raises `UsageError` for what cannot be meant."""
-    settings = load(_File, path=path, environment=environment).console
+    file = load(_File, path=path, environment=environment)
+    settings = file.console
+    if settings is not None and settings.oidc is None and file.guard is not None:
+        settings = structs.replace(settings, oidc=file.guard.oidc)
     return None if settings is None else checked(settings)
 
 
@@ -77,4 +84,6 @@ def checked(settings: Console) -> Console:
         )
     if not 60 <= settings.idle_s <= settings.absolute_s <= 7 * 86_400:
         raise UsageError("[console] idle_s must be from 60 up to absolute_s, and that at most 604800 (a week)")
+    if settings.oidc is not None and not place.port:
+        raise UsageError("[console] listen: with an OpenID provider, which sends people back, it takes a fixed port")
     return settings

@@ -17,11 +17,11 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from leadapron.watch.reach.statistics import survival
+from leadapron.watch.track.exposures.days import standing_archives
 from leadapron.watch.track.tables import cases, days, exposures, notices, scans
 
 TOP: Final = 10
 WEEKS: Final = 53
-_OPEN: Final = sa.and_(exposures.c.state == "open", exposures.c.door_of.is_(None))
 
 Sums = dict[Any, list[int]]
 Order = Callable[[tuple[str, list[int]]], tuple[int, int, str]]
@@ -123,7 +123,8 @@ def _open(connection: sa.Connection) -> _Open:
     could be asked."""
     told = _confirmed(connection)
     of = (exposures.c.id, exposures.c.country, exposures.c.product, exposures.c.operator)
-    query = sa.select(*of, exposures.c.studies, exposures.c.images).where(_OPEN)
+    full = standing_archives()
+    query = sa.select(*of, full.c.studies, full.c.images).join(full, full.c.first == exposures.c.id)
     places: Sums = {}
     owners: Sums = {}
     for number, country, product, operator, studies, images in connection.execute(query):
@@ -192,12 +193,14 @@ def _weeks(by_day: dict[str, list[int]]) -> tuple[Week, ...]:
 
 
 def _spans(connection: sa.Connection) -> Iterable[tuple[int, bool, int]]:
-    """Days between opened and closed, or last seen open, with how many servers have the same."""
+    """Days between opened and closed, or last seen open, with how many servers have the same. One that moved is not
+    closed by that."""
     began = sa.func.substr(exposures.c.opened_at, 1, 10)
     ended = sa.func.substr(sa.func.coalesce(exposures.c.closed_at, exposures.c.last_open), 1, 10)
-    query = sa.select(began, ended, exposures.c.state, sa.func.count()).where(exposures.c.door_of.is_(None))
-    for first, last, state, count in connection.execute(query.group_by(began, ended, exposures.c.state)):
-        yield (date.fromisoformat(last) - date.fromisoformat(first)).days, state == "closed", count
+    closed = sa.and_(exposures.c.state == "closed", exposures.c.moved_to.is_(None)).label("closed")
+    query = sa.select(began, ended, closed, sa.func.count()).where(exposures.c.door_of.is_(None))
+    for first, last, fixed, count in connection.execute(query.group_by(began, ended, closed)):
+        yield (date.fromisoformat(last) - date.fromisoformat(first)).days, bool(fixed), count
 
 
 def _by_studies(one: tuple[str, list[int]]) -> tuple[int, int, str]:
@@ -235,7 +238,7 @@ def _organisation(text: str) -> str | None:
 
 def _archives(connection: sa.Connection, studies: int) -> tuple[Share, ...]:
     """The largest single archives."""
-    columns = (exposures.c.id, exposures.c.studies, exposures.c.images)
-    query = sa.select(*columns).where(_OPEN, exposures.c.studies.is_not(None))
-    rows = connection.execute(query.order_by(exposures.c.studies.desc()).limit(TOP)).all()
+    full = standing_archives()
+    query = sa.select(full.c.first, full.c.studies, full.c.images).where(full.c.studies.is_not(None))
+    rows = connection.execute(query.order_by(full.c.studies.desc(), full.c.first).limit(TOP)).all()
     return tuple(_share(str(number), 1, exams, images or 0, studies) for number, exams, images in rows)

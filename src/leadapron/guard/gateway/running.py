@@ -46,7 +46,7 @@ from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
 from leadapron.guard.identity.authority import Authority
 from leadapron.guard.identity.contexts import delivery_context, refusal, reload, server_context, web_context
 from leadapron.guard.identity.kept import Kept
-from leadapron.guard.identity.people import Client, People, Provider, Site
+from leadapron.guard.identity.people import People, Site
 from leadapron.guard.identity.registry import Registry
 from leadapron.guard.identity.renewal import WARNING, Ending, expiring, renew_server
 from leadapron.guard.policy.decide import Policy
@@ -408,21 +408,13 @@ async def _shows_its_user(people: People, rules: PeerRules, shown: UserIdentity 
 
 async def _pages(running: Running, people: People, stack: AsyncExitStack, clock: Clock) -> None:
     from leadapron.guard.gateway.web.app import build_app
+    from leadapron.guard.gateway.web.provider_login import at_provider
     from leadapron.guard.gateway.web.server import serve_web
 
     settings, home = running.settings, running.home
     assert settings.web is not None
-    oidc = None
-    if settings.oidc is not None:
-        given = settings.oidc
-        secret = await asyncio.to_thread(Path(given.secret_file).read_text, "utf-8")
-        client = Client(
-            client_id=given.client_id,
-            secret=secret.strip(),
-            redirect=f"{settings.origins()[0]}/guard/oidc/callback",
-            claim=given.claim,
-        )
-        oidc = people.oidc(Provider(given.issuer, clock), client)
+    given = settings.oidc
+    oidc = None if given is None else await at_provider(people, given, settings.origins()[0], clock)
     app = build_app(
         settings,
         people,

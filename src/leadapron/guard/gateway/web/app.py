@@ -15,6 +15,7 @@ from leadapron.guard.gateway.web.front import Front
 from leadapron.guard.gateway.web.inside import Inside
 from leadapron.guard.gateway.web.pages import Pages
 from leadapron.guard.gateway.web.ports import Doorkeeper, Meter
+from leadapron.guard.gateway.web.provider_login import provider_name
 from leadapron.guard.gateway.web.proxy import Limits, Proxy
 from leadapron.guard.gateway.web.reporting import OnEvent, Reporter
 from leadapron.guard.gateway.web.strangers import Strangers
@@ -73,7 +74,7 @@ def build_app(
     )
     limits = Limits(settings.web.max_request, settings.web.max_response, max_results)
     meter = meter or ForWeb(PeopleMeter(lambda _: Bounds(), clock=clock))
-    oidc_name = "" if settings.oidc is None else urlsplit(settings.oidc.issuer).hostname or "your organisation"
+    oidc_name = "" if settings.oidc is None else provider_name(settings.oidc)
     pages = Pages(people, oidc=oidc, oidc_name=oidc_name, viewer=EXPLORER if inside.is_orthanc else None)
     archive = Participant(settings.archive.ae, ae=settings.archive.ae, address=urlsplit(inside.base).hostname)
     reporter = Reporter(on_event, archive, clock)

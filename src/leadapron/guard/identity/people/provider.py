@@ -72,7 +72,7 @@ class Provider:
         except (msgspec.MsgspecError, RecursionError):
             raise Unusable("the provider does not describe itself") from None
         if found.issuer != self._issuer:
-            raise Unusable("the provider calls itself otherwise than [guard.oidc] issuer")
+            raise Unusable("the provider calls itself otherwise than the issuer in the configuration")
         if not all(map(_allowed, (found.authorization_endpoint, found.token_endpoint, found.jwks_uri))):
             raise Unusable("the provider names an endpoint that is not https")
         self._description = (now, found)
