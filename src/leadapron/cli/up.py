@@ -55,7 +55,7 @@ async def _run(settings: Settings, config: Path | None, data: str | None, at: in
     import logging
     import signal
 
-    from leadapron.cli.up_watch import watching
+    from leadapron.cli.up_watch import database, watching
     from leadapron.guard.gateway.setup import guard_home
     from leadapron.kernel.paths import data_dir
 
@@ -68,7 +68,11 @@ async def _run(settings: Settings, config: Path | None, data: str | None, at: in
     place = data if data is not None else settings.data
     home = guard_home(place)
     location = settings.database_url if data is None and settings.database_url else str(data_dir(place))
-    async with _guarding(settings, config, home, at) as guard, watching(settings, config, location, home, guard, say):
+    async with (
+        database(settings, location, say) as held,
+        _guarding(settings, config, home, at) as guard,
+        watching(settings, config, held, home, guard, say),
+    ):
         await over.wait()
         say("stopping: what is in hand is ended, nothing new is begun")
     say("stopped")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from leadapron.kernel.config import Settings
 
@@ -17,17 +17,43 @@ if TYPE_CHECKING:
     from leadapron.console.parts import Parts
     from leadapron.guard.gateway.running import Running
     from leadapron.guard.identity.people.model import Event as PeopleEvent
+    from leadapron.watch.campaign.instance import Instance
 
 Say = Callable[[str], None]
 
 
+class Database(NamedTuple):
+    """Where the watch keeps everything. ``location``: as it was named."""
+
+    engine: sa.Engine
+    location: str
+    instance: Instance
+
+
+@asynccontextmanager
+async def database(settings: Settings, location: str, say: Say) -> AsyncIterator[Database | None]:
+    """The watch's database, of which no other ``up`` has hold; None where the configuration has neither ``[watch]`` nor
+    ``[console]``. ``location``: data directory or database URL. Raises ``UsageError`` where another runs on it."""
+    if settings.watch is None and settings.console is None:
+        yield None
+        return
+    from leadapron.watch.campaign.instance import Instance
+    from leadapron.watch.track.database import open_engine
+
+    engine = await asyncio.to_thread(open_engine, location)
+    try:
+        async with Instance(engine, say) as instance:
+            yield Database(engine, location, instance)
+    finally:
+        engine.dispose()
+
+
 @asynccontextmanager
 async def watching(
-    settings: Settings, config: Path | None, location: str, home: Path, guard: Running | None, say: Say
+    settings: Settings, config: Path | None, database: Database | None, home: Path, guard: Running | None, say: Say
 ) -> AsyncIterator[None]:
-    """Nothing where the configuration has neither ``[watch]`` nor ``[console]``. ``location``: data directory or
-    database URL; ``guard``: the one that runs here."""
-    if settings.watch is None and settings.console is None:
+    """Nothing without a database. ``guard``: the one that runs here."""
+    if database is None:
         yield
         return
     from leadapron.console.parts import Parts
@@ -37,7 +63,6 @@ async def watching(
     from leadapron.watch.reach.cases.store import Cases
     from leadapron.watch.reach.notices.settings import load_notices
     from leadapron.watch.reach.notices.store import Notices
-    from leadapron.watch.track.database import open_engine
     from leadapron.watch.track.exposures.fold import fold_all
     from leadapron.watch.track.owner.hints import Hints
     from leadapron.watch.track.owner.settings import load_lookups
@@ -45,10 +70,16 @@ async def watching(
     watch, rules = load_watch(config), load_cases(config)
     notices, lookups = load_notices(config), load_lookups(config)
     async with AsyncExitStack() as stack:
-        engine = await asyncio.to_thread(open_engine, location)
-        stack.callback(engine.dispose)
+        engine, location, instance = database
         await asyncio.to_thread(partial(fold_all, location, closed_after=watch.closed_after))
-        upkeep = Upkeep(engine, watch, location, rules=rules, notices=notices, lookups=lookups, say=say)
+        upkeep = Upkeep(
+            *(engine, watch, location),
+            rules=rules,
+            notices=notices,
+            lookups=lookups,
+            say=say,
+            may=lambda: instance.held,
+        )
         rounds = upkeep.rounds
         if settings.console is not None:
             parts = Parts(
@@ -59,7 +90,7 @@ async def watching(
                 rounds=rounds,
             )
             await _console(stack, config, engine, home, parts, guard, say)
-        # Last, so that nothing is scanned before a port that is taken, or another process, is noticed.
+        # Last, so that nothing is scanned before a port that is taken is noticed.
         await stack.enter_async_context(upkeep)
         _welcome([campaign.name for campaign in watch.campaign], notices.missing(), say)
         yield

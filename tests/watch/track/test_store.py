@@ -166,12 +166,26 @@ def test_a_scan_that_another_process_runs_is_left_alone(store: Store, engine: sa
             connection.execute(scans.update().values(process=mark))
         with pytest.raises(UsageError, match=f"still runs, as process {running.pid}"):
             store.resumable(START.targets)
+        # Who asked before it ran finds out when they would begin.
+        with pytest.raises(UsageError, match=f"still runs, as process {running.pid}"):
+            store.take_up(number)
+        with engine.begin() as connection:
+            connection.execute(scans.update().values(campaign="town"))
+        with pytest.raises(UsageError, match=f"still runs, as process {running.pid}"):
+            store.begin_scan(structs.replace(START, campaign="town"))
+        assert len(store.scans()) == 1
+        assert store.begin_scan(structs.replace(START, campaign="other")) > number
     finally:
         running.kill()
         running.wait()
     assert still_runs(mark) is None
-    resume = store.resumable(START.targets)
+    resume = store.resumable(START.targets, "town")
     assert resume is not None and resume.scan.id == number
+    store.take_up(number)
+    assert store.scan(number).process == this_process()
+    store.finish(number, "done", SUMMARY)
+    with pytest.raises(UsageError, match="has ended scan"):
+        store.take_up(number)
 
 
 @pytest.mark.parametrize(

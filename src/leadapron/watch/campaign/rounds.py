@@ -3,7 +3,9 @@
 One at a time, retests among them, because each scan paces itself and none knows of another. What is due is computed
 from the newest scan of each campaign, so that a restart changes nothing; what people want (a pause, a round now) stands
 in the database and is looked up every few seconds, so that any process may say it. A campaign that cannot be scanned
-(its scope has ended, the disk is full) is said and tried again later; the others go on.
+(its scope has ended) is said and tried again later; the others go on. When the database fails under a round, all wait
+and that one goes on: soon the first time, since a server that was restarted is back in seconds, then after longer and
+longer waits, because each attempt asks again whom the last one could not save.
 
 When the block ends, the scan that runs is stopped as by Ctrl-C: what is in hand is finished, everything is saved and
 folded, and the next start goes on from there.
@@ -24,19 +26,21 @@ from msgspec import Struct
 from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.campaign.board import Board, Post
+from leadapron.watch.campaign.outage import Outage
 from leadapron.watch.campaign.retest import retest
 from leadapron.watch.campaign.round import anew, last_of, request_of
 from leadapron.watch.campaign.schedule import due, first
 from leadapron.watch.campaign.settings import Campaign, Watch
 from leadapron.watch.scan.progress import Progress
 from leadapron.watch.scan.run import Prepared, assemble, make_plan, run
-from leadapron.watch.track.database import open_engine
+from leadapron.watch.track.database import DatabaseFailure, open_engine
 from leadapron.watch.track.exposures.fold import Folded
 from leadapron.watch.track.exposures.model import Kind
 from leadapron.watch.track.store import Store
 
 LOOK_EVERY_S: Final = 5.0
 AGAIN_AFTER: Final = timedelta(hours=1)
+REST: Final = timedelta(seconds=20)
 END_S: Final = 40.0
 log = logging.getLogger(__name__)
 
@@ -56,7 +60,8 @@ class Rounds:
     """``async with Rounds(location, watch) as rounds:`` — rounds run while the block does.
 
     ``location``: data directory or database URL. ``after``: each is called after every scan, in a thread, with the
-    number of the scan and what it changed. ``say`` gets a line for people now and then.
+    number of the scan and what it changed. ``say`` gets a line for people now and then. While ``may`` says no, no round
+    begins and one that runs is stopped.
     """
 
     def __init__(
@@ -68,6 +73,8 @@ class Rounds:
         say: Callable[[str], None] = log.info,
         clock: Clock | None = None,
         look_every_s: float = LOOK_EVERY_S,
+        outage: Outage | None = None,
+        may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._location = location
         self._watch = watch
@@ -75,10 +82,14 @@ class Rounds:
         self._say = say
         self._clock = clock or SystemClock()
         self._look_every_s = look_every_s
+        self._outage = outage or Outage(say)
+        self._may = may
         self._engine = open_engine(location)
         self._store = Store(self._engine, clock)
         self.board = Board(self._engine)
         self._again: dict[str, datetime] = {}  # when a campaign that could not be scanned is tried again
+        self._rest_until: datetime | None = None
+        self._rests = 0
         self._turn = asyncio.Lock()
         self._news = asyncio.Event()
         self._stopping = False
@@ -152,12 +163,18 @@ class Rounds:
             self._news.clear()
             try:
                 campaign = await asyncio.to_thread(self._next)
+                self._outage.worked("campaigns")
                 if campaign is not None:
                     async with self._turn:
                         await self._round(campaign)
                     continue
+            except DatabaseFailure as error:
+                self._outage.failed("campaigns", error)
             except LeadApronError as error:
                 self._say(f"campaigns: {error}")
+            except Exception as error:  # nothing may end the rounds but the end of the block
+                log.exception("what is due has a fault")
+                self._say(f"campaigns: a fault of our own ({type(error).__name__})")
             await self._wait(self._look_every_s)
 
     async def _wait(self, seconds: float) -> None:
@@ -171,6 +188,8 @@ class Rounds:
         """The campaign whose round is to run now: the one that waits longest."""
         waiting: list[tuple[datetime, Campaign]] = []
         now = self._clock.now()
+        if not self._may() or (self._rest_until is not None and now < self._rest_until):
+            return None
         posts = self.board.posts(campaign.name for campaign in self._watch.campaign)
         for campaign in self._watch.campaign:
             post = posts[campaign.name]
@@ -206,6 +225,12 @@ class Rounds:
             number = await asyncio.to_thread(lambda: prepared.writer.scan_id)
             self.board.put(campaign.name, wanted=False, last_scan=number)
             await self._scan(campaign, prepared, number)
+            self._rests = 0
+            self._outage.worked("rounds")
+        except DatabaseFailure as error:
+            self._outage.failed("rounds", error)
+            self._rest_until = self._clock.now() + min(REST * 2 ** min(self._rests, 10), AGAIN_AFTER)
+            self._rests += 1
         except LeadApronError as error:
             self._say(f"{campaign.name}: {error}")
             self._put_off(campaign)
@@ -253,11 +278,14 @@ class Rounds:
                     await self._call(hook, number, prepared.folded)
 
     async def _stop_when_paused(self, campaign: Campaign, prepared: Prepared) -> None:
+        paused = False
         while True:
             await self._wait(self._look_every_s)
             self._news.clear()
-            posts = await asyncio.to_thread(self.board.posts, [campaign.name])
-            if posts[campaign.name].paused:
+            with contextlib.suppress(DatabaseFailure):  # whoever writes says so
+                posts = await asyncio.to_thread(self.board.posts, [campaign.name])
+                paused = posts[campaign.name].paused
+            if paused or not self._may():
                 prepared.scanner.stop()
                 return
 

@@ -18,7 +18,7 @@ def due(campaign: Campaign, begun: datetime | None, now: datetime) -> datetime |
     span, at = campaign.span, campaign.time
     if span is None:
         return None
-    if begun is None:
+    if begun is None or begun - now >= span:  # a beginning so far ahead is one of a clock that was wrong
         return first(campaign, None, now)
     if at is None:
         return begun + span

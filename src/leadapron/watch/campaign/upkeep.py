@@ -3,6 +3,9 @@
 One turn after every scan, and one every few minutes, because waiting times end without a scan. Each step is safe to
 repeat and to kill (see `reach.follow`, `reach.notices.claims`); one that fails is said and tried in the next turn, and
 the others go on. Nothing leaves by itself: notices are drafted here, and sent once a person has approved them.
+
+When the database was away, the next turn does not wait its whole time: it comes soon, and later each time that the
+database fails again.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import sqlalchemy as sa
 
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import LeadApronError
+from leadapron.watch.campaign.outage import Outage
 from leadapron.watch.campaign.rounds import Rounds
 from leadapron.watch.campaign.settings import Watch
 from leadapron.watch.reach.cases.settings import Rules
@@ -27,13 +31,14 @@ from leadapron.watch.reach.notices.model import Sent
 from leadapron.watch.reach.notices.sending import send_due
 from leadapron.watch.reach.notices.settings import Notices as NoticeSettings
 from leadapron.watch.reach.notices.store import Notices
-from leadapron.watch.track.database import failures
+from leadapron.watch.track.database import DatabaseFailure, failures
 from leadapron.watch.track.exposures.fold import Folded
 from leadapron.watch.track.owner.gather import gather
 from leadapron.watch.track.owner.settings import Lookups
 from leadapron.watch.track.tables import exposures, hints
 
 TURN_S: Final = 300.0
+AGAIN_S: Final = 5.0
 MOST_LOOKED_UP: Final = 500  # exposures in a turn
 
 log = logging.getLogger(__name__)
@@ -42,7 +47,7 @@ log = logging.getLogger(__name__)
 class Upkeep:
     """``async with Upkeep(…) as upkeep:`` — rounds run and are followed up while the block lasts.
 
-    ``location``: data directory or database URL, which ``engine`` is open on.
+    ``location``: data directory or database URL, which ``engine`` is open on. While ``may`` says no, nothing is done.
     """
 
     def __init__(
@@ -57,9 +62,11 @@ class Upkeep:
         say: Callable[[str], None] = log.info,
         clock: Clock | None = None,
         turn_s: float = TURN_S,
+        may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._engine = engine
-        self.rounds = Rounds(location, watch, after=(self._due,), say=say, clock=clock)
+        self._outage, self._may = Outage(say), may
+        self.rounds = Rounds(location, watch, after=(self._due,), say=say, clock=clock, outage=self._outage, may=may)
         self._rules, self._settings, self._lookups = rules, notices, lookups
         self._say, self._clock, self._turn_s = say, clock or SystemClock(), turn_s
         self._notices = Notices(engine, notices, self._clock, rules=rules)
@@ -91,29 +98,39 @@ class Upkeep:
             self._loop.call_soon_threadsafe(self._news.set)
 
     async def _keep(self) -> None:
+        away = 0
         while True:
             self._news.clear()
-            await self.turn()
+            seconds = AGAIN_S
+            if self._may():
+                away = 0 if await self.turn() else away + 1
+                seconds = self._turn_s if not away else min(self._turn_s, AGAIN_S * 2 ** min(away - 1, 10))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._turn_s):
+                async with asyncio.timeout(seconds):
                     await self._news.wait()
 
-    async def turn(self) -> None:
-        """All steps, once."""
-        await self._step("mail", self._read_mail)
-        await self._step("lookups", self._look_up)
-        await self._step("cases", self._follow)
-        await self._step("notices", self.send)
+    async def turn(self) -> bool:
+        """All steps, once. False: the database failed one of them."""
+        well = await self._step("mail", self._read_mail)
+        well &= await self._step("lookups", self._look_up)
+        well &= await self._step("cases", self._follow)
+        well &= await self._step("notices", self.send)
+        return well
 
-    async def _step(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+    async def _step(self, name: str, work: Callable[[], Awaitable[object]]) -> bool:
         try:
             await work()
             self._said.pop(name, None)
+        except DatabaseFailure as error:
+            self._outage.failed(name, error)
+            return False
         except LeadApronError as error:
             self._once(name, str(error))
         except Exception as error:
             log.exception("a fault of our own in the upkeep's %s", name)
             self._once(name, f"a fault of our own ({type(error).__name__})")
+        self._outage.worked(name)
+        return True
 
     def _once(self, name: str, text: str) -> None:
         """What goes wrong in each turn is said in the first."""
@@ -127,7 +144,11 @@ class Upkeep:
         waiting = await asyncio.to_thread(self._without_hints)
         if waiting:
             self._asked.update(waiting)
-            gathered = await gather(self._engine, waiting, self._lookups, clock=self._clock)
+            try:
+                gathered = await gather(self._engine, waiting, self._lookups, clock=self._clock)
+            except DatabaseFailure:  # what was found is not kept
+                self._asked.difference_update(waiting)
+                raise
             self._say(f"lookups: {len(gathered.hints):,} hints at the owners of {len(waiting):,} servers")
 
     def _without_hints(self) -> list[int]:
@@ -149,10 +170,14 @@ class Upkeep:
         """One scan for all that may be scanned together; those of other scopes one after the other."""
         try:
             await self.rounds.retest(wanted)
+        except DatabaseFailure:
+            raise
         except LeadApronError:
             for exposure in wanted:
                 try:
                     await self.rounds.retest((exposure,))
+                except DatabaseFailure:
+                    raise
                 except LeadApronError as error:
                     self._once(f"re-test of exposure {exposure}", str(error))
 
@@ -187,6 +212,8 @@ class Upkeep:
                 self._say(f"notices: {len(numbers):,} {what}")
         if sent.trouble is not None:
             self._once("mail server", sent.trouble)
+        elif sent.sent:
+            self._said.pop("mail server", None)
         return sent
 
     async def _read_mail(self) -> None:

@@ -23,6 +23,7 @@ from leadapron.kernel.errors import Failure, UsageError
 from leadapron.watch.measure.model import Measurement
 from leadapron.watch.measure.record import EndpointRecord, Summary
 from leadapron.watch.track.database import failures, name, open_engine
+from leadapron.watch.track.exposures.bulk import take_turn
 from leadapron.watch.track.process import still_runs, this_process
 from leadapron.watch.track.rows import AbsenceRow, ScanStart, SightingRow
 from leadapron.watch.track.tables import absences, scans, sightings
@@ -100,7 +101,8 @@ class Store:
     # ---- writing -----------------------------------------------------------------------------------------------------
 
     def begin_scan(self, start: ScanStart) -> int:
-        """A new scan in state ``running``; its number."""
+        """A new scan in state ``running``; its number. Raises ``UsageError`` where another process has begun a round of
+        the same campaign by now."""
         row = {
             "started_at": iso(self._clock.now()),
             "state": "running",
@@ -115,13 +117,29 @@ class Store:
             "campaign": start.campaign,
         }
         with failures(self._engine), self._engine.begin() as connection:
+            if start.campaign is not None:
+                take_turn(connection)
+                running = sa.and_(scans.c.campaign == start.campaign, scans.c.state == "running")
+                for number, process in connection.execute(sa.select(scans.c.id, scans.c.process).where(running)).all():
+                    _alone(number, process)
             key = connection.execute(scans.insert().values(row)).inserted_primary_key
         assert key is not None
         return int(key[0])
 
     def take_up(self, scan_id: int) -> None:
-        """A stopped or killed scan runs again, in this process."""
-        self._update(scan_id, {"state": "running", "finished_at": None, "folded_at": None, "process": this_process()})
+        """A stopped or killed scan runs again, in this process. Raises ``UsageError`` where another has taken it up by
+        now."""
+        values = {"state": "running", "finished_at": None, "folded_at": None, "process": this_process()}
+        mine = scans.update().where(scans.c.id == scan_id)
+        with failures(self._engine), self._engine.begin() as connection:
+            take_turn(connection)
+            stands = sa.select(scans.c.state, scans.c.process).where(scans.c.id == scan_id)
+            for state, process in connection.execute(stands).all():
+                if state == "done":
+                    raise UsageError(f"another process has ended scan {scan_id} meanwhile; start without --resume")
+                if state == "running":
+                    _alone(scan_id, process)
+            connection.execute(mine.values(values))
 
     def append(
         self,
@@ -232,8 +250,8 @@ class Store:
             row = connection.execute(query).mappings().first()
         if row is None:
             return None
-        if row["state"] == "running" and (pid := still_runs(row["process"])) is not None:
-            raise UsageError(f"scan {row['id']} of these targets still runs, as process {pid}. Stop that one first")
+        if row["state"] == "running":
+            _alone(row["id"], row["process"])
         scan = self._scan(row)
         recorded = {(a, p) for a, p in self._rows(scan.id, sightings.c.address, sightings.c.port)}
         absent = sa.select(absences.c.address, absences.c.port).where(absences.c.scan_id == scan.id)
@@ -291,6 +309,11 @@ class Store:
                 f"{self.name} holds a row that cannot be read: it was damaged, or changed by hand. "
                 "Restore it from a backup, or move it away and scan again"
             ) from error
+
+
+def _alone(scan_id: int, process: str | None) -> None:
+    if (pid := still_runs(process)) is not None:
+        raise UsageError(f"scan {scan_id} of these targets still runs, as process {pid}. Stop that one first")
 
 
 def _json(value: object) -> str:

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 
 from leadapron.watch.track.tables import notices
 
-_OURS: Final = 0x4C41  # the first half of the lock's number, apart from other programs in the same database
+OURS: Final = 0x4C41  # the first half of the lock's number, apart from other programs in the same database
 
 
 def alone(connection: sa.Connection, lock: int) -> None:
     """Wait until nobody else holds this lock, and hold it until the transaction ends."""
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_OURS, lock)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(OURS, lock)))
     else:
         connection.execute(notices.update().where(sa.false()).values(tries=notices.c.tries))
