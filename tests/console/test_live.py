@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 from playwright.async_api import expect
+from starlette.routing import Route
 
+from canaries import LAB_ROOT, needles, told
 from console.looking import Watched, browsing, looked_at
+from console.parts import parts
 from console.serving import COOKIE, Served, console
+from guard.people.somebody import Held
+from leadapron.console.app import Pages
 from leadapron.console.pages import rounds as pages
+from leadapron.console.pages.desk import Desk
 from leadapron.console.parts import Parts
+from leadapron.console.settings import Console
+from leadapron.kernel.clock import SystemClock
 from leadapron.lab import ArchiveSpec, EndpointSpec, LabProcess, Population
 from leadapron.watch.campaign.rounds import Rounds
 from leadapron.watch.campaign.settings import Campaign, Watch
@@ -41,10 +53,13 @@ def network() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def running(tmp_path: Path, location: str, engine: sa.Engine, campaign: Campaign) -> AsyncIterator[Served]:
+async def running(
+    tmp_path: Path, location: str, engine: sa.Engine, campaign: Campaign, clock: Held | None = None
+) -> AsyncIterator[Served]:
+    clock = clock or Held()
     async with (
         Rounds(location, Watch(campaign=(campaign,)), look_every_s=0.1) as rounds,
-        console(tmp_path, engine, Parts(rounds=rounds)) as served,
+        console(tmp_path, engine, structs.replace(parts(engine, clock), rounds=rounds), clock) as served,
     ):
         yield served
 
@@ -83,38 +98,106 @@ async def test_a_round_is_seen_paused_and_asked_for(
         await until("it goes on", lambda: shows("<progress"))
 
 
+LINK = re.compile(r'(?:href|hx-get|src|action)="(/[^"#]*)')
+WHOLE = 400
+"""Pages that a walk over all links may come to, each filter and order counted."""
+
+
+async def walked(anna: httpx2.AsyncClient, begin: tuple[str, ...]) -> dict[str, httpx2.Response]:
+    """All that can be read from there by following links, as a person does who tries each."""
+    found: dict[str, httpx2.Response] = {}
+    waiting = list(begin)
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found[path] = answer = await anna.get(path)
+        assert len(found) < WHOLE
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            waiting += [html.unescape(link) for link in LINK.findall(answer.text)]
+    return found
+
+
+def readable() -> list[re.Pattern[str]]:
+    """The address of each page that there is."""
+    engine = sa.create_engine("sqlite://")
+    routes = Pages(Desk(engine, Parts(), Console(), SystemClock())).app.routes
+    return [one.path_regex for one in routes if isinstance(one, Route) and "GET" in (one.methods or ())]
+
+
 async def test_nothing_of_a_patient_gets_to_a_page(
     tmp_path: Path, location: str, engine: sa.Engine, network: str
 ) -> None:
+    """Two archives are scanned, and all that a person can do in the console is done with what was found. No page and
+    no file that it gives out, no refusal and no header holds a text, a UID or a date of birth of theirs."""
+    secrets = {CANARY, LAB_ROOT, *told(f"{network}.1", PORT, CANARY), *told(f"{network}.2", PORT, CANARY)}
+    wanted = needles(secrets)
+    answers: dict[str, httpx2.Response] = {}
     quick = Campaign(name="own", targets=(f"{network}.1", f"{network}.2"), ports=(PORT,), timeout=3, every="7d")
-    async with running(tmp_path, location, engine, quick) as served, served.client(await served.session()) as anna:
+    clock = Held()
+    clock.moment = SystemClock().now()
+    async with running(tmp_path, location, engine, quick, clock) as served:
+        async with served.client(await served.session()) as anna:
 
-        async def folded() -> bool:
+            async def rounds_done(count: int) -> bool:
+                with engine.connect() as connection:
+                    folded = sa.select(sa.func.count()).where(scans.c.folded_at.is_not(None))
+                    return bool(connection.execute(folded).scalar_one() == count)
+
+            async def post(path: str, done: int = 303, **fields: str) -> str:
+                answer = answers[f"{path} {fields}"] = await anna.post(path, data=fields)
+                assert answer.status_code == done, (path, answer.text)
+                return answer.headers.get("location", "")
+
+            await until("it was folded", lambda: rounds_done(1))
             with engine.connect() as connection:
-                return connection.execute(sa.select(scans.c.folded_at)).scalar() is not None
+                first, second = connection.execute(sa.select(exposures.c.id).order_by(exposures.c.id)).scalars()
+            overview = (await anna.get("/")).text
+            assert re.search(r"<dd>43</dd>", overview), "21 and 22 studies"
+            assert "Look again now" in (await anna.get(f"/exposures/{first}")).text
 
-        await until("it was folded", folded)
-        with engine.connect() as connection:
-            numbers = connection.execute(sa.select(exposures.c.id)).scalars().all()
-        assert len(numbers) == 2
-        paths = ["/", "/exposures", "/scans", *(f"/exposures/{number}" for number in numbers)]
-        for path in paths:
-            text = (await anna.get(path)).text
-            assert CANARY.lower() not in text.lower(), path
-            assert not re.search(r"\b(19|20)\d{6}\b", text), "a date as DICOM writes it"
-        assert re.search(r"<dd>43</dd>", (await anna.get("/")).text), "21 and 22 studies"
+            notices = []
+            for number, reached in ((first, {"mailbox": "it@clinic.example"}), (second, {"postal": "1 Street\nTown"})):
+                await post(f"/exposures/{number}/case")
+                case = re.search(r"/cases/(\d+)", (await anna.get(f"/exposures/{number}")).text)
+                assert case is not None
+                owner = {"organisation": "Clinic Example", "language": "en", "country": "GB", **reached}
+                await post(f"{case[0]}/confirm", 409, organisation="Clinic", mailbox="nonsense")
+                await post(f"{case[0]}/confirm", **owner)
+                drafted = (await post(f"{case[0]}/notice", purpose="first")).partition("?")[0]
+                mark = re.search(r'name="read" value="([^"]+)"', (await anna.get(drafted)).text)
+                assert mark is not None
+                notices.append((drafted, mark[1]))
+            await post(f"/exposures/{first}/hints", kind="organisation", value="Clinic", source="telephone")
+            await post("/exposures/views", name="Open", query="state=open")
+            answers |= await walked(anna, ("/", "/guard/login", "/guard/setup", "/guard/account", "/nothing"))
+            for path, mark in notices:
+                await post(f"{path}/approve", read=mark)
+            await post(f"/exposures/{first}/retest")
+            await until("it was looked at again", lambda: rounds_done(2))
+            await post("/exposures/999/retest", 404)
+            await post("/scans/own/pause")
+            answers |= {f"{path} later": one for path, one in (await walked(anna, ("/",))).items()}
+        async with served.client() as stranger:
+            answers |= {f"{path} of a stranger": await stranger.get(path) for path in ("/", "/exposures/1", "/x")}
 
-        assert "Look again now" in (await anna.get(f"/exposures/{numbers[0]}")).text
-        again = await anna.post(f"/exposures/{numbers[0]}/retest")
-        assert again.status_code == 303, again.text
+    paths = {path.partition("?")[0] for path in answers}
+    missed = [page.pattern for page in readable() if not any(page.match(path) for path in paths)]
+    assert missed == [], "pages that nothing leads to, or that this test does not make"
+    letters = [one for path, one in answers.items() if path.endswith("letter.pdf")]
+    assert letters and all(one.content.startswith(b"%PDF") for one in letters)
+    assert sum("Clinic Example" in one.text for one in answers.values()) > 5, "what a person entered is shown"
+    for path, answer in answers.items():
+        octets = b"\n".join((answer.content, *unpacked(answer.content), str(answer.headers.multi_items()).encode()))
+        assert [form for form, needle in wanted if needle in octets] == [], path
+        if answer.headers.get("content-type", "").startswith("text/html"):
+            assert not re.search(r"\b(19|20)\d{6}\b", answer.text), "a date as DICOM writes it"
 
-        async def looked() -> bool:
-            with engine.connect() as connection:
-                ended = connection.execute(sa.select(scans.c.id).where(scans.c.folded_at.is_not(None))).scalars().all()
-            return len(ended) == 2
 
-        await until("it was looked at again", looked)
-        assert (await anna.post("/exposures/999/retest")).status_code in (404, 409)
+def unpacked(file: bytes) -> list[bytes]:
+    """What is packed in a PDF."""
+    parts = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", file, re.S) if file.startswith(b"%PDF") else ()
+    return [zlib.decompress(part) for part in parts if part[:1] == b"x"]
 
 
 async def test_live_figures_in_a_browser(tmp_path: Path, network: str, monkeypatch: pytest.MonkeyPatch) -> None:

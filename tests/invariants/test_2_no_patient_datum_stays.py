@@ -1,9 +1,8 @@
 """Invariant 2: no patient datum outlives its reading. Planted canaries prove it.
 
-Every text attribute of every study, and every error comment, is a canary; so are the UIDs, whose root is the lab's, and
-the dates of birth, which pynetdicom has read. After scans that talk as much as they can, that fail, that are killed and
-that have bugs, all that is left is searched: streams, reports, data directory, temporary files; for the text as it is
-and in the forms in which it could have been written.
+Everything that names a patient is a canary (`canaries`). After scans that talk as much as they can, that fail, that are
+killed and that have bugs, all that is left is searched: streams, reports, data directory, temporary files; for the text
+as it is and in the forms in which it could have been written.
 """
 
 from __future__ import annotations
@@ -12,16 +11,14 @@ import base64
 import json
 import signal
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
-from pynetdicom import AE
 
+from canaries import LAB_ROOT, forms, leaks, told
 from leadapron.lab import ArchiveSpec, EndpointSpec, LabProcess, Population
-from leadapron.wire import uids
 from peers.loading import load
 from peers.samples import ROOT, make_studies
 from peers.servers import start_orthanc
@@ -29,7 +26,6 @@ from scan.commanding import Command, Done, command
 from scan.scanning import moved
 
 CANARY = "ZAUNKOENIG"
-LAB_ROOT = "1.2.276.0.7230010.3.1."  # of study, series and instance UIDs in the lab; DCMTK's own version is ….3.0.
 PORT = 11112
 PERSONAS = (
     *("dcmtk", "dicompot", "dicomhawk", "duplicates", "row-per-file", "undated", "no-counts-at-all", "no-image-counts"),
@@ -68,68 +64,12 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
     ):
         load(orthanc, make_studies(tmp_path_factory.mktemp("images"), 5, instances=2, canary=CANARY))
         truth = lab.truth()
-        secrets = {CANARY, LAB_ROOT, ROOT, *told(truth[0].address)}
+        secrets = {CANARY, LAB_ROOT, ROOT, *told(truth[0].address, PORT, CANARY)}
         targets = (*sorted({one.address for one in truth}), f"{orthanc.host}:{orthanc.port}")
         yield Street(targets, f"{PORT},2762", tuple(sorted(secrets)))
 
 
-def told(address: str) -> set[str]:
-    """What pynetdicom is told by the first archive: dates of birth, and that each text is a canary."""
-    ae = AE()
-    ae.add_requested_context(uids.STUDY_ROOT_FIND)
-    association = ae.associate(address, PORT)
-    assert association.is_established
-    keys = Dataset()
-    keys.QueryRetrieveLevel = "STUDY"
-    texts = ("PatientName", "PatientID", "AccessionNumber", "StudyDescription", "InstitutionName", "StudyID")
-    for keyword in (*texts, "StudyInstanceUID", "PatientBirthDate"):
-        setattr(keys, keyword, "")
-    found: set[str] = set()
-    for _, answer in association.send_c_find(keys, uids.STUDY_ROOT_FIND):
-        if answer is not None:
-            assert all(str(answer[keyword].value).startswith(CANARY) for keyword in texts)
-            assert str(answer.StudyInstanceUID).startswith(LAB_ROOT)
-            born = str(answer.PatientBirthDate)
-            found |= {born, f"{born[:4]}-{born[4:6]}-{born[6:]}"}
-    association.release()
-    assert len(found) > 50
-    return found
-
-
 # ---- the search ------------------------------------------------------------------------------------------------------
-
-
-def forms(secret: str) -> dict[str, bytes]:
-    """How text can be written down: as it is, wide, in digits, in base64 wherever it begins."""
-    plain = secret.encode()
-    found = {
-        "plain": plain,
-        "lower case": plain.lower(),
-        "UTF-16 LE": secret.encode("utf-16-le"),
-        "UTF-16 BE": secret.encode("utf-16-be"),
-        "UTF-32": secret.encode("utf-32-le"),
-        "hex": plain.hex().encode(),
-        "HEX": plain.hex().upper().encode(),
-        "backwards": plain[::-1],
-        "numbers": str(list(plain))[1:-1].encode(),
-    }
-    for shift in range(3):
-        # The first and last characters depend on what stands beside it.
-        encoded = base64.b64encode(b"\0" * shift + plain)
-        found[f"base64 from {shift}"] = encoded[-(-shift * 8 // 6) : len(encoded) - 4]
-    return found
-
-
-def leaks(places: Iterable[Path], secrets: Iterable[str]) -> list[str]:
-    """Which secret stands where, in which form."""
-    needles = [(form, octets) for secret in secrets for form, octets in forms(secret).items() if len(octets) > 5]
-    found = []
-    for place in places:
-        for path in [place] if place.is_file() else sorted(place.rglob("*")):
-            name = path.name.encode()
-            octets = path.read_bytes() if path.is_file() else b""
-            found += [f"{path.name}: {form}" for form, needle in needles if needle in octets or needle in name]
-    return found
 
 
 def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
