@@ -26,9 +26,9 @@ import msgspec
 from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
+from leadapron.kernel.misread import PREFIX, dotted, misread, with_line
 from leadapron.kernel.paths import APPLICATION, CONFIGURATION
 
-PREFIX = "LEADAPRON_"
 FILE_VARIABLE = "LEADAPRON_CONFIG"  # names the file itself, so it cannot stand in it
 DEBUG_VARIABLE = "LEADAPRON_DEBUG"  # shows where a bug of ours comes from; read by the command's root
 BY_VARIABLE = "LEADAPRON_BY"  # who decides at the command line, without --by
@@ -86,7 +86,7 @@ def load(
     values: dict[str, Any] = {}
     if path is not None:
         values = _read(path)
-        _refuse_unknown(values, schema, str(path), ())
+        _refuse_unknown(values, schema, path, ())
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in _NOT_KEYS and value:
             _override(values, schema, name, value)
@@ -94,8 +94,7 @@ def load(
         # Everything in the environment is text, so numbers and booleans are read from text too (not strict).
         return msgspec.convert(values, schema, strict=False)
     except msgspec.ValidationError as error:
-        wrong = "lacks a value" if "missing required" in str(error) else "has a value of the wrong type"
-        raise UsageError(f"the configuration {wrong}: {error}") from None
+        raise UsageError(misread(str(error), schema, path, environment)) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -141,19 +140,20 @@ def _keys(schema: type[Struct]) -> list[str]:
     return [field.encode_name for field in msgspec.structs.fields(schema)]
 
 
-def _refuse_unknown(values: Mapping[str, Any], schema: type[Struct], where: str, above: tuple[str, ...]) -> None:
+def _refuse_unknown(values: Mapping[str, Any], schema: type[Struct], path: Path, above: tuple[str | int, ...]) -> None:
     for key, value in values.items():
         if key not in _keys(schema):
-            known = [".".join((*above, name)) for name in _keys(schema)]
-            raise _unknown(f"{where} has the key", ".".join((*above, key)), known)
+            known = [dotted((*above, name)) for name in _keys(schema)]
+            where = with_line(path, (*above, key))
+            raise _unknown(f"{where} has the key", dotted((*above, key)), known)
         section = _section(schema, key)
         if section is not None and isinstance(value, Mapping):
-            _refuse_unknown(value, section, where, (*above, key))
+            _refuse_unknown(value, section, path, (*above, key))
         element = _element(schema, key)
         if element is not None and isinstance(value, list):
-            for one in value:
+            for number, one in enumerate(value):
                 if isinstance(one, Mapping):
-                    _refuse_unknown(one, element, where, (*above, key))
+                    _refuse_unknown(one, element, path, (*above, key, number))
 
 
 def _variables(schema: type[Struct], above: str = PREFIX) -> Iterator[str]:
