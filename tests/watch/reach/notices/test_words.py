@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from importlib import resources
 
 import click
@@ -18,7 +19,7 @@ from leadapron.watch.measure.judge import record
 from leadapron.watch.measure.judge.remedies.data import GENERIC, files
 from leadapron.watch.measure.model import Accepted, Attempt, Count, Echo, Load, Measurement
 from leadapron.watch.reach.notices import words
-from leadapron.watch.reach.notices.facts import Facts, commands, facts
+from leadapron.watch.reach.notices.facts import Facts, _translated, commands, facts
 from leadapron.watch.reach.notices.layout import LONGEST, blocks, tidy, wrapped
 from leadapron.watch.reach.notices.model import LANGUAGES, PURPOSES
 from leadapron.watch.track.exposures.model import Exposure, Marks
@@ -102,6 +103,7 @@ def about(which: str, language: str, *, level: int = 0, code: str = "DE", **chan
         token="0a1b2c3d4e5f6071",
         level=level,
         framing="technical",
+        language=language,
         organisation="Klinik am See",
         person="Ada Beispiel",
         country=name(code, language),
@@ -216,6 +218,7 @@ def _bound(measurement: Measurement) -> str:
         token="0a1b2c3d4e5f6071",
         level=0,
         framing="duty",
+        language="en",
         organisation=None,
         person=None,
         country=None,
@@ -254,6 +257,35 @@ def test_every_product_with_a_remedy_has_steps_in_every_language() -> None:
     for language in LANGUAGES:
         text = folder.joinpath(f"{language}.txt").read_text("utf-8")
         assert set(re.findall(r'f\.product == "(\w+)"', text)) == set(files()) - {GENERIC}
+
+
+def test_translated_steps_name_the_same_settings_in_the_same_places() -> None:
+    folder = resources.files("leadapron.watch.measure.judge").joinpath("remedies")
+    spans = (r"`[^`]+`", r"(?<!\w)\*[^*\n]+\*(?!\w)", r"^<\w+>$")
+    for product in set(files()) - {GENERIC}:
+        section = tomllib.loads(folder.joinpath(f"{product}.toml").read_text("utf-8"))["section"]
+        elsewhere = {f"*{other['title']}*" for other in section.values()}  # sections that a notice doesn't have
+        for language in set(LANGUAGES) - {"en"}:
+            said = _translated(language)[product]
+            assert said.title != section["access"]["title"] and len(said.steps) == len(section["access"]["steps"])
+            for english, step in zip(section["access"]["steps"], said.steps, strict=True):
+                for span in spans:
+                    wanted = set(re.findall(span, english, re.M)) - elsewhere
+                    assert set(re.findall(span, step, re.M)) == wanted, (product, language, step)
+                assert step != english
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_english_is_left_in_another_language(language: str) -> None:
+    """Sentences, not the names of settings and what servers answer, which are English everywhere."""
+    common = re.compile(r"\b(the|and|which|your|you|with|from|that|this|who|there|were)\b", re.I)
+    for product in IDENTITIES:
+        for purpose, level in ALL:
+            subject, body = words.text(purpose, about(product, language, level=level), language, "DE")
+            kept = "\n".join(line for line in body.split("\n") if not line.startswith("    "))
+            kept = kept.replace("Publish my DICOM node over the network through the Bonjour protocol", "")
+            found = common.findall(f"{subject}\n{kept}")
+            assert bool(found) == (language == "en"), (product, purpose, found)
 
 
 def test_what_is_missing_is_an_error() -> None:

@@ -6,15 +6,21 @@ certificate, no word of a server but the name of its software, cleaned and cut. 
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import resources
 from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from leadapron.kernel.hostport import HostPort
 from leadapron.watch.measure.judge import judge
-from leadapron.watch.measure.judge.remedies.data import GENERIC, has, remedy
+from leadapron.watch.measure.judge.remedies.data import GENERIC, Part, has, remedy
 from leadapron.watch.measure.model import Count, Measurement
 from leadapron.watch.reach.notices.layout import plain
+from leadapron.watch.reach.notices.model import LANGUAGES
 from leadapron.watch.reach.notices.settings import Notices
 from leadapron.watch.track.exposures.model import Exposure
 
@@ -106,6 +112,7 @@ def facts(
     token: str,
     level: int,
     framing: str,
+    language: str,
     organisation: str | None,
     person: str | None,
     country: str | None,
@@ -145,7 +152,7 @@ def facts(
         severity=exposure.severity,
         abilities=_abilities(measurement, exposure),
         commands=commands(exposure),
-        appendix=None if product is None else _appendix(product),
+        appendix=None if product is None else appendix(product, language),
         organisation=printable(organisation, LONGEST_NAME),
         person=printable(person, LONGEST_NAME),
         country=country,
@@ -194,10 +201,37 @@ def _abilities(measurement: Measurement, exposure: Exposure) -> tuple[Ability, .
     return tuple(found)
 
 
-def _appendix(product: str) -> str | None:
-    """The product's own steps, in full, as they were tried on it."""
+def appendix(product: str, language: str) -> str | None:
+    """The product's own steps, in full, as they were tried on it; in English where nobody has translated them."""
     if not has(product, _SECTION):
         return None
     found = remedy(product, _SECTION)
-    steps = [f"{number}. {plain(step)}" for number, step in enumerate(found.steps, start=1)]
-    return "\n\n".join([found.title, *steps])
+    said = _translated(language).get(product)
+    title, said_steps = (found.title, found.steps) if said is None else (said.title, said.filled(found.parts))
+    steps = [f"{number}. {plain(step)}" for number, step in enumerate(said_steps, start=1)]
+    return "\n\n".join([title, *steps])
+
+
+class Translated(Struct, frozen=True, forbid_unknown_fields=True):
+    """A section of a remedy file in another language. What is put in place is the remedy's own, the same in all."""
+
+    title: str
+    steps: tuple[str, ...]
+
+    def filled(self, parts: Mapping[str, Part]) -> tuple[str, ...]:
+        """The steps, with ``<name>`` alone on a line replaced by the part of that name."""
+        return tuple(
+            "\n".join(
+                parts[line[1:-1]].rendered() if line[:1] == "<" and line[1:-1] in parts else line
+                for line in step.splitlines()
+            )
+            for step in self.steps
+        )
+
+
+@lru_cache(maxsize=len(LANGUAGES))
+def _translated(language: str) -> dict[str, Translated]:
+    file = resources.files(__package__).joinpath("remedies", f"{language}.toml")
+    if not file.is_file():
+        return {}
+    return msgspec.convert(tomllib.loads(file.read_text("utf-8")), dict[str, Translated])

@@ -6,7 +6,6 @@ those that typst brings, and the document has no date of its own: the same notic
 
 from __future__ import annotations
 
-from datetime import date
 from importlib import resources
 from typing import Final, Literal
 
@@ -45,7 +44,7 @@ def pages(
         "organisation": us.organisation or "",
         "sender": [line for line in ((us.organisation or ""), *(us.postal or "").splitlines()) if line.strip()],
         "recipient": [line for line in notice.recipient.splitlines() if line.strip()],
-        "date": _day(day, notice.language, country),
+        "date": words.long_date(day, words.locale(notice.language, country or "")),
         "reference": reference(notice.case_id),
         "page-word": words.word("page", notice.language),
         "blocks": [msgspec.structs.asdict(block) for block in blocks(notice.body)],
@@ -59,9 +58,3 @@ def pages(
     if made is None:
         raise Failure(f"the letter of notice {notice.id} can't be set: typst gave nothing")
     return [page for page in made if page is not None] if isinstance(made, list) else [made]
-
-
-def _day(day: date, language: str, country: str | None) -> str:
-    from babel.dates import format_date
-
-    return format_date(day, "long", locale=words.locale(language, country or ""))

@@ -83,7 +83,8 @@ def _language(wished: str | None, land: Country | None, settings: Notices, arms:
     if arms.get("language") == "english":
         return ENGLISH
     local = [wished] if wished else []
-    local += [] if land is None else list(land.languages)
+    if land is not None:  # a language set for the country stands for its official ones: no Turkish to all of Cyprus
+        local += [land.language, *(land.languages if land.language in land.languages else ())]
     return next((one for one in local if one in settings.languages), _fallback(settings))
 
 

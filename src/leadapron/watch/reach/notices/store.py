@@ -348,6 +348,7 @@ class Notices:
             token=token,
             level=level,
             framing=arms.get("framing", "technical"),
+            language=to.language,
             organisation=None if case.owner is None else case.owner.organisation,
             person=None if case.owner is None else case.owner.person,
             country=None if land is None else countries.name(land.code, to.language),

@@ -8,6 +8,7 @@ escapes it there.
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -59,11 +60,19 @@ def locale(language: str, country: str) -> Locale:
         return Locale.parse(language)
 
 
+def long_date(day: date, where: Locale) -> str:
+    """The date in words. French and Brazilians write the first of a month as an ordinal, which CLDR leaves to us."""
+    from babel.dates import format_date
+
+    said = format_date(day, "long", locale=where)
+    first = {"fr": "1er", "pt": "1º" if where.territory in (None, "BR") else "1"}.get(where.language)
+    return re.sub(r"^1(?= )", first, said) if day.day == 1 and first is not None else said
+
+
 @lru_cache(maxsize=len(LANGUAGES))
 def _environment(language: str) -> jinja2.Environment:
     """The templates of a language, read once. ``where``, by which numbers are written, comes with the facts."""
     import jinja2
-    from babel.dates import format_date
     from babel.numbers import format_decimal
 
     @jinja2.pass_context
@@ -72,7 +81,7 @@ def _environment(language: str) -> jinja2.Environment:
 
     @jinja2.pass_context
     def day(context: jinja2.runtime.Context, value: str) -> str:
-        return format_date(date.fromisoformat(value[:10]), "long", locale=context["where"])
+        return long_date(date.fromisoformat(value[:10]), context["where"])
 
     assert language in LANGUAGES
     environment = jinja2.Environment(
