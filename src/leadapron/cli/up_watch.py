@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from leadapron.guard.gateway.running import Running
     from leadapron.guard.identity.people.model import Event as PeopleEvent
     from leadapron.watch.campaign.instance import Instance
+    from leadapron.watch.campaign.outage import Outage
 
 Say = Callable[[str], None]
 
@@ -28,6 +29,7 @@ class Database(NamedTuple):
     engine: sa.Engine
     location: str
     instance: Instance
+    outage: Outage
 
 
 @asynccontextmanager
@@ -38,12 +40,14 @@ async def database(settings: Settings, location: str, say: Say) -> AsyncIterator
         yield None
         return
     from leadapron.watch.campaign.instance import Instance
+    from leadapron.watch.campaign.outage import Outage
     from leadapron.watch.track.database import open_engine
 
+    outage = Outage(say)
     engine = await asyncio.to_thread(open_engine, location)
     try:
-        async with Instance(engine, say) as instance:
-            yield Database(engine, location, instance)
+        async with Instance(engine, say, outage=outage) as instance:
+            yield Database(engine, location, instance, outage)
     finally:
         engine.dispose()
 
@@ -70,7 +74,7 @@ async def watching(
     watch, rules = load_watch(config), load_cases(config)
     notices, lookups = load_notices(config), load_lookups(config)
     async with AsyncExitStack() as stack:
-        engine, location, instance = database
+        engine, location, instance, outage = database
         await asyncio.to_thread(partial(fold_all, location, closed_after=watch.closed_after))
         upkeep = Upkeep(
             *(engine, watch, location),
@@ -78,6 +82,7 @@ async def watching(
             notices=notices,
             lookups=lookups,
             say=say,
+            outage=outage,
             may=lambda: instance.held,
         )
         rounds = upkeep.rounds

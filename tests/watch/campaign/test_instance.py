@@ -85,7 +85,7 @@ async def test_a_lock_that_was_lost_is_taken_again(engine: sa.Engine) -> None:
             await asyncio.sleep(0.5)
             assert not first.held
         await until("it is held again", lambda: first.held)
-    assert said == []
+    assert len(said) == 2 and "tried again" in said[0] and "works again" in said[1], "once, however long it took"
 
 
 @pytest.mark.parametrize("location", ["postgresql"], indirect=True)

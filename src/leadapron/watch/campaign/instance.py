@@ -29,6 +29,7 @@ from sqlalchemy import exc
 
 from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import UsageError
+from leadapron.watch.campaign.outage import Outage
 from leadapron.watch.reach.notices.alone import OURS
 from leadapron.watch.track.database import DatabaseFailure, failures, name
 
@@ -47,10 +48,18 @@ _HOLDER: Final = sa.text(
 
 class Instance:
     """``async with Instance(engine, say) as instance:`` — no other one works on this database while the block lasts.
-    Raises ``UsageError`` where another does."""
+    Raises ``UsageError`` where another does. ``outage``: who hears of a database that is away."""
 
-    def __init__(self, engine: sa.Engine, say: Callable[[str], None], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        say: Callable[[str], None],
+        *,
+        outage: Outage | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._say = say
+        self._outage = outage or Outage(say)
         self._name = f"leadapron up {os.getpid()} {iso((clock or SystemClock()).now())} {platform.node() or '-'}"
         self._where = name(engine)
         self._lock: _File | _Session | None = None
@@ -106,8 +115,10 @@ class Instance:
                     continue
                 self._held = False
                 other = await asyncio.to_thread(session.take)
-            except DatabaseFailure:
-                continue  # whoever works with the database says so
+                self._outage.worked("instance")
+            except DatabaseFailure as error:
+                self._outage.failed("instance", error)
+                continue
             self._held = other is None
             if other is None and waits:
                 self._say("the other leadapron up has ended; this one goes on")

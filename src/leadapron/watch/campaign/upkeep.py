@@ -62,10 +62,11 @@ class Upkeep:
         say: Callable[[str], None] = log.info,
         clock: Clock | None = None,
         turn_s: float = TURN_S,
+        outage: Outage | None = None,
         may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._engine = engine
-        self._outage, self._may = Outage(say), may
+        self._outage, self._may = outage or Outage(say), may
         self.rounds = Rounds(location, watch, after=(self._due,), say=say, clock=clock, outage=self._outage, may=may)
         self._rules, self._settings, self._lookups = rules, notices, lookups
         self._say, self._clock, self._turn_s = say, clock or SystemClock(), turn_s
