@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from babel import Locale
 
+from leadapron.watch.reach.notices import recipients
+from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.track.owner.countries import LANGUAGES, Contact, Country, country, known, name
 from leadapron.watch.track.owner.countries import _data as data
 from leadapron.watch.track.owner.text import mailbox
@@ -167,3 +169,15 @@ def test_a_country_without_a_table_is_still_a_country() -> None:
     fiji = of("fj")
     assert (fiji.numeric, fiji.name, fiji.language, fiji.cert) == ("242", "Fiji", "en", None)
     assert country("XX") is None and country("") is None and country("DEU") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [("CY", "en"), ("BE", "en"), ("CH", "de"), ("LU", "fr"), ("CA", "en"), ("BR", "pt"), ("MU", "en"), ("RE", "fr")],
+)
+def test_nobody_is_written_to_in_the_language_of_the_neighbours(code: str, language: str) -> None:
+    found = country(code)
+    assert found is not None and found.language == language
+    assert recipients._language(None, found, Settings(), {}) == language
+    assert recipients._language("fr", found, Settings(), {}) == "fr", "what a person confirmed goes first"
+    assert recipients._language(None, found, Settings(languages=("tr", "en")), {}) == "en"

@@ -25,6 +25,7 @@ from leadapron.watch.track.tables import hints
 
 ENGLISH: Final = "en"
 _LONGEST: Final = 500
+_TEAMS: Final = "https://www.first.org/members/teams"
 
 
 class Recipient(Struct, frozen=True, kw_only=True):
@@ -124,7 +125,8 @@ def _authority(level: str, land: Country | None, channel: Channel | None, langua
         raise UsageError(f"the server's country is not known, so neither is its {level}: leadapron owner looks it up")
     contact: Contact | None = land.cert if level == "cert" else land.regulator
     if contact is None:
-        raise UsageError(f"no {level} is known for {land.name}; name a mailbox: --to MAILBOX")
+        where = f"; {_TEAMS} lists them by country" if level == "cert" else ""
+        raise UsageError(f"no {level} is known for {land.name}{where}; name a mailbox: --to MAILBOX")
     if channel == "feed" or (contact.mailbox is None and level == "cert"):
         return Recipient(channel="feed", to=contact.name, domain="", language=language, country=code)
     if contact.mailbox is None:
