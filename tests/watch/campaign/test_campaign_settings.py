@@ -97,6 +97,14 @@ def test_every_counts_from_beginning_to_beginning() -> None:
     assert due(campaign(), NOW, NOW) is None
 
 
+def test_a_round_that_began_in_times_to_come_does_not_put_off_the_next_until_then() -> None:
+    ahead = NOW + timedelta(days=3650)  # somebody had set the wrong year
+    assert due(campaign(every="12h"), ahead, NOW) == NOW
+    soon = due(campaign(every="7d", at="02:30"), ahead, NOW)
+    assert soon is not None and NOW <= soon <= NOW + timedelta(days=1, hours=1)
+    assert due(campaign(every="12h"), NOW + timedelta(minutes=5), NOW) == NOW + timedelta(hours=12, minutes=5)
+
+
 def test_a_time_of_day_is_kept_and_the_first_one_is_not_put_off_for_ever() -> None:
     nightly = campaign(at="02:30")
     planned = first(nightly, None, NOW)

@@ -156,6 +156,34 @@ def test_an_older_scan_folded_late_changes_nothing_that_is_newer(engine: sa.Engi
     assert (one.studies, one.last_open) == (500, "2026-11-06T02:30:00Z")
 
 
+def test_an_older_scan_folded_late_moves_nothing_that_was_seen_there_since(engine: sa.Engine) -> None:
+    round_of(engine, 0, [with_certificate(archive(1, exact(500)), "ab")])
+    old = save(engine, 1, [with_certificate(archive(2, exact(500)), "ab")], {(A, PORT): "ETIMEDOUT"})
+    round_of(engine, 5, [with_certificate(archive(1, exact(500)), "ab")])
+    assert kinds(fold(engine, old, clock=Day(6))) == [("opened", 2)]
+    assert Exposures(engine).get(1).state == "open"
+
+
+def test_an_older_scan_folded_late_is_in_the_sums_of_today(engine: sa.Engine) -> None:
+    old = save(engine, 0, [archive(2, exact(50))])
+    round_of(engine, 5, [archive(1, exact(500))])
+    fold(engine, old, clock=Day(6))
+    with engine.connect() as connection:
+        rows = [tuple(r) for r in connection.execute(sa.select(days.c.day, days.c.open, days.c.studies, days.c.opened))]
+    assert sorted(rows) == [("2026-11-01", 0, 0, 1), ("2026-11-06", 2, 550, 1)]
+
+
+def test_a_clock_that_ran_ahead_holds_up_nothing_once_it_is_put_right(engine: sa.Engine) -> None:
+    round_of(engine, 0, [archive(1, exact(500)), archive(2, exact(700))])
+    round_of(engine, 4000, [archive(1, exact(600)), archive(3, exact(9))])  # somebody set the wrong year
+    folded = round_of(engine, 1, [rejecting(A), archive(2, exact(800)), archive(3, exact(9))], closed_after=1)
+    assert sorted(kinds(folded)) == [("closed", 1), ("grew", 2)]
+    assert (folded.standing.open, folded.standing.studies) == (2, 809)
+    with engine.connect() as connection:
+        newest = connection.execute(sa.select(days.c.day, days.c.studies).order_by(days.c.day.desc())).first()
+    assert newest is not None and tuple(newest) == ("2026-11-02", 809), "what is to come has not happened"
+
+
 def test_scans_that_were_left_are_folded_before_the_next(location: str) -> None:
     engine = open_engine(location)
     first = save(engine, 0, [archive(1, exact(500))])

@@ -1,4 +1,8 @@
-"""What was open when, read from exposures and their events: the raw material, which is not published.
+"""What was open when, read from exposures, their events and their counts: the raw material, which is not published.
+
+Events tell what opened and closed. How many studies there were is read from the sightings: an event says that they
+became more or fewer only where that is certain, and a lower bound, an estimate, or the first count after a mere touch
+change what is known without one.
 
 Everything is counted by archive. One that stands open at several doors is one: open while any door is, with the fullest
 of their counts, in the place of the first. Free text of strangers ends here: products are those of our own table,
@@ -19,7 +23,8 @@ from msgspec import Struct
 from leadapron.watch.measure.software import products
 from leadapron.watch.reach.statistics.networks import kind_of
 from leadapron.watch.track.database import failures
-from leadapron.watch.track.tables import events, exposures
+from leadapron.watch.track.exposures.model import OPEN_VERDICTS
+from leadapron.watch.track.tables import events, exposures, scans, sightings
 
 UNKNOWN: Final = "not known"
 OTHER_SOFTWARE: Final = "other software"
@@ -98,7 +103,7 @@ def read(engine: sa.Engine, first: str, last: str) -> History:
             spans[key] = spans.get(key, 0) + 1
         archive.since = None
 
-    for id, at, kind, studies, images, other in _events(engine, end):
+    for id, at, kind, studies, images, other in _happened(engine, end):
         day = at[:10]
         while day > week_end:
             finish()
@@ -110,6 +115,9 @@ def read(engine: sa.Engine, first: str, last: str) -> History:
             archive.doors[id] = (studies or 0, images or 0)
             if not left.doors and left is not archive:
                 archive.since, left.since = archive.since or left.since, None
+        elif kind == "counted":
+            if id in archive.doors:
+                archive.doors[id] = (studies or 0, images or 0)
         elif kind == "closed":
             stood = bool(archive.doors)
             archive.doors.pop(id, None)
@@ -170,13 +178,27 @@ def _archives(engine: sa.Engine) -> tuple[dict[int, Archive], dict[int, int]]:
     return archives, archive_of
 
 
-def _events(engine: sa.Engine, end: str) -> Iterator[tuple[int, str, str, int | None, int | None, int | None]]:
+Happened = tuple[int, str, str, int | None, int | None, int | None]
+
+
+def _happened(engine: sa.Engine, end: str) -> Iterator[Happened]:
+    """Exposure, time, kind, studies, images, and of a move where it was before; in order of time. The kind ``counted``
+    is an exposure's count in a scan, as far as that is folded."""
     names = ("exposure_id", "at", "kind", "studies", "images", "other_id")
-    columns = [events.c[name] for name in names]
-    query = sa.select(*columns).where(events.c.at <= end).order_by(events.c.at, events.c.id)
+    happened = sa.select(*(events.c[name] for name in names), sa.literal(0).label("then"), events.c.id)
+    there = sa.and_(exposures.c.address == sightings.c.address, exposures.c.port == sightings.c.port)
+    seen = (exposures.c.id, sightings.c.observed_at, sa.literal("counted"), sightings.c.studies, sightings.c.images)
+    counted = (
+        sa.select(*seen, sa.null(), sa.literal(1), sightings.c.id)
+        .join_from(sightings, scans, sightings.c.scan_id == scans.c.id)
+        .join(exposures, there)
+        .where(sightings.c.studies.is_not(None), sightings.c.observed_at <= end)
+        .where(sightings.c.verdict.in_(OPEN_VERDICTS), sightings.c.id <= scans.c.folded_sighting)
+    )
+    query = sa.union_all(happened.where(events.c.at <= end), counted).order_by("at", "then", "id")
     with failures(engine), engine.connect() as connection:
         for row in connection.execution_options(yield_per=5000).execute(query):
-            yield tuple(row)
+            yield tuple(row[: len(names)])
 
 
 def _sundays(first: str, last: str) -> Iterator[str]:

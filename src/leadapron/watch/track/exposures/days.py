@@ -44,30 +44,34 @@ def recount(engine: sa.Engine) -> None:
         take_turn(connection)
         newest = connection.execute(sa.select(sa.func.max(days.c.day))).scalar()
         if newest is not None:
-            write(connection, newest, (newest,))
+            write(connection, newest, (newest,), newest)
 
 
-def write(connection: sa.Connection, day: str, touched: Iterable[str]) -> None:
-    """The rows of ``day`` as things stand now, and what happened on each day of ``touched``."""
-    for earlier in sorted({one for one in touched if one < day}):
+def write(connection: sa.Connection, day: str, touched: Iterable[str], today: str) -> None:
+    """The rows of ``day`` as things stand now, and what happened on each day of ``touched``. Days behind both ``day``
+    and ``today`` come from a clock that was wrong, and go."""
+    connection.execute(days.delete().where(days.c.day > max(day, today)))
+    newest = connection.execute(sa.select(sa.func.max(days.c.day)).where(days.c.day > day)).scalar()
+    # Of an old scan that is folded late: what stood open on its day is not known any more, only what does now.
+    for earlier in sorted({*(one for one in touched if one < day), *(() if newest is None else (day,))}):
         _carry_to(connection, earlier)
         _store(connection, earlier, _read(connection, earlier))
-    later = connection.execute(sa.select(days.c.day).where(days.c.day > day).limit(1)).scalar()
-    if later is None:
-        _store(connection, day, _standing(connection))
-    else:  # an old scan that is folded late: what stood open then is not known any more
-        _carry_to(connection, day)
-        _store(connection, day, _read(connection, day))
+    _store(connection, newest or day, _standing(connection))
 
 
-def _standing(connection: sa.Connection) -> dict[Group, dict[str, int]]:
+def standing_archives() -> sa.Subquery:
+    """``first`` (the exposure that stands for it), studies, images and patients of each archive that stands open."""
     first = sa.func.coalesce(exposures.c.door_of, exposures.c.id).label("first")
-    fullest = (
+    return (
         sa.select(first, *(sa.func.max(exposures.c[name]).label(name) for name in _SUMS[2:]))
         .where(exposures.c.state == "open")
         .group_by(first)
         .subquery()
     )
+
+
+def _standing(connection: sa.Connection) -> dict[Group, dict[str, int]]:
+    fullest = standing_archives()
     country, campaign = sa.func.coalesce(exposures.c.country, ""), sa.func.coalesce(exposures.c.campaign, "")
     archives = (
         sa.select(country, campaign, sa.func.count(), *(_sum(fullest.c[name]) for name in _SUMS[2:]))

@@ -4,8 +4,9 @@ One transaction takes in all that the scan saw and has not been taken in yet, so
 a crash, or when a scan that was stopped and folded has been resumed. Rows go in and out in bulk, and only exposures
 that the scan met are read: 20,000 take a few seconds, three take no time.
 
-What is older than what is known of an endpoint changes nothing, so scans may be folded in any order. Folds wait for one
-another: SQLite has one writer anyway, PostgreSQL is asked for a lock of that name.
+What is older than what is known of an endpoint changes nothing, so scans may be folded in any order; unless what is
+known is dated in the future, by a clock that has been put right since. Folds wait for one another: SQLite has one
+writer anyway, PostgreSQL is asked for a lock of that name.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def fold(engine: sa.Engine, scan_id: int, *, closed_after: int = CLOSED_AFTER, c
         if not marked.rowcount:
             raise UsageError(f"there is no scan {scan_id} in {name(engine)}; `leadapron report --list` shows them")
         try:
-            return _Fold(connection, scan_id, closed_after).run(at)
+            return _Fold(connection, scan_id, closed_after, at).run()
         except msgspec.DecodeError as error:
             raise Failure(
                 f"{name(engine)} holds a row of scan {scan_id} that cannot be read: it was damaged, or changed by "
@@ -96,15 +97,16 @@ def unfolded(engine: sa.Engine) -> list[int]:
 class _Fold:
     """One fold, inside of its transaction."""
 
-    def __init__(self, connection: sa.Connection, scan_id: int, closed_after: int) -> None:
+    def __init__(self, connection: sa.Connection, scan_id: int, closed_after: int, now: str) -> None:
         self._connection = connection
+        self._now = now
         self._scan = scan_id
         self._closed_after = closed_after
         self._known: dict[Endpoint, dict[str, Any]] = {}  # rows of exposures, as they stand by now
         self._changed: dict[int, dict[str, Any]] = {}
         self._events: list[dict[str, Any]] = []
 
-    def run(self, at: str) -> Folded:
+    def run(self) -> Folded:
         row = self._connection.execute(sa.select(scans).where(scans.c.id == self._scan)).mappings().one()
         after = row["folded_sighting"] or 0, row["folded_absence"] or 0
         seen, last = seen_in(self._connection, self._scan, after)
@@ -123,8 +125,8 @@ class _Fold:
             scans.update().where(scans.c.id == self._scan).values(folded_sighting=last[0], folded_absence=last[1])
         )
         if seen or not after[0]:
-            day = max((one.at for one in seen), default=at)[:10]
-            days.write(self._connection, day, {event.at[:10] for event in written})
+            day = max((one.at for one in seen), default=self._now)[:10]
+            days.write(self._connection, day, {event.at[:10] for event in written}, self._now[:10])
         return Folded(self._scan, tuple(written), days.standing(self._connection))
 
     # ---- the states --------------------------------------------------------------------------------------------------
@@ -169,7 +171,8 @@ class _Fold:
         return {(row["address"], row["port"]) for row in rows}
 
     def _answered(self, row: dict[str, Any], one: Seen, campaign: str | None) -> None:
-        if one.at < row["last_answer"] or one.answer == "nothing":
+        # An answer from times to come is one of a clock that was wrong: it must not stand until then.
+        if one.at < row["last_answer"] <= self._now or one.answer == "nothing":
             return
         before = Episode(row["state"] == "open", row["proofs"], row["episodes"])
         after, turn = step(before, one.answer, self._closed_after)
@@ -203,12 +206,15 @@ class _Fold:
     def _move(
         self, was_open: set[Endpoint], latest: dict[Endpoint, Seen], new: set[Endpoint], after: tuple[int, int]
     ) -> None:
-        gone = {one.endpoint: one.at for one in latest.values() if one.gone and one.endpoint in was_open}
+        left = [one for one in latest.values() if one.gone and one.endpoint in was_open]
+        gone = {one.endpoint: one.at for one in left if one.at >= self._known[one.endpoint]["last_open"]}
         appeared = set(new)
         if any(after):  # the scan was folded in part: what went or came then belongs to it too
             for one in seen_in(self._connection, self._scan, (0, 0))[0]:
                 row = self._known.get(one.endpoint)
-                if row is not None and one.gone and one.endpoint not in latest and row["state"] == "open":
+                if row is None or not one.gone or one.endpoint in latest:
+                    continue
+                if row["state"] == "open" and one.at >= row["last_open"]:
                     gone[one.endpoint] = one.at
             opened = sa.select(events.c.exposure_id).where(events.c.scan_id == self._scan, events.c.kind == "opened")
             earlier = set(self._connection.execute(opened).scalars())
