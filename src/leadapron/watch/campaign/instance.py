@@ -34,7 +34,7 @@ from leadapron.watch.reach.notices.alone import OURS
 from leadapron.watch.track.database import DatabaseFailure, failures, name
 
 RUNNING: Final = 5  # the lock's number; see `notices.alone`
-PATIENCE_S: Final = 3.0  # for one that is ending
+PATIENCE_S: Final = 2.0  # for one that is ending
 LOOK_EVERY_S: Final = 5.0
 _AGAIN_S: Final = 0.05
 _NAME: Final = re.compile(r"leadapron up (\d{1,10}) ([0-9TZ:-]{20}) ([A-Za-z0-9._-]{1,64})")
