@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 
 import numpy as np
@@ -70,8 +70,8 @@ class BigArchive:
         self.rows += rows
         return tally.finish(0)
 
-    async def rest(self, wait: Awaitable[None]) -> None:
-        await wait
+    async def rest(self, wait: Callable[[], Awaitable[None]]) -> None:
+        await wait()
 
     async def series(self, query: SeriesQuery) -> SeriesAnswer:
         self.requests += 1

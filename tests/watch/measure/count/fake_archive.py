@@ -262,8 +262,8 @@ class FakeArchive:
         }[policy.at_limit]
         return policy.limit, *end
 
-    async def rest(self, wait: Awaitable[None]) -> None:
-        await wait
+    async def rest(self, wait: Callable[[], Awaitable[None]]) -> None:
+        await wait()
 
     async def series(self, query: SeriesQuery) -> SeriesAnswer:
         failure = self._fails()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from fake_archive import FakeArchive, Policy, Study
@@ -48,8 +48,8 @@ async def test_one_that_never_ends_costs_the_others_no_more_than_their_wait() ->
     begun = asyncio.Event()
 
     class Endless(FakeArchive):
-        async def rest(self, wait: Awaitable[None]) -> None:
-            await wait
+        async def rest(self, wait: Callable[[], Awaitable[None]]) -> None:
+            await wait()
             begun.set()
             await asyncio.Event().wait()
 
@@ -78,3 +78,23 @@ async def test_who_goes_away_while_it_waits_is_passed_over() -> None:
     assert not await turn.take(0.01)
     turn.give()
     assert await turn.take(0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "budget", "at_least"),
+    [
+        (Policy(), Budget(max_requests=1), STUDIES),  # it cannot be asked a second time: then it is not cut short
+        (Policy(dead_after=1), Budget(), 1_000),  # it goes away while we wait
+    ],
+)
+async def test_what_was_seen_before_the_turn_stays_seen(policy: Policy, budget: Budget, at_least: int) -> None:
+    memory = Memory(PURSE)
+    memory.take(PURSE // 2)
+    server = archive(1, memory, policy)
+    (outcome,) = await counted([server], memory, budget)
+    found = outcome.count
+    assert isinstance(found, Count), found
+    assert at_least <= found.studies <= STUDIES
+    assert (found.complete, found.method) == (False, "lower-bound")
+    assert found.note in ("the requests allowed for one device were used up", "the server stopped answering")
+    assert found.requests == server.requests and found.answers == server.rows

@@ -73,6 +73,7 @@ class Inquiry:
         self.seen = self.hashes()
         self.undated = self.hashes()
         self.patients = self.hashes()
+        self.at_least = (0, 0)  # studies and patients in one answer, of which not all hashes were kept
         self.patients_missing = False
         self.duplicates = self.conflicts = self.wrong_level = self.without_uid = 0
         self.images = self.undated_images = 0  # at least: in the one answer that showed most
@@ -119,12 +120,22 @@ class Inquiry:
         """Ask once, and take in what is answered. Twice where memory got tight: the second time in turn."""
         answer = await self._when_there_is_room(query)
         if answer is not None and answer.yielded:
-            self.answers += answer.answers
+            self._note(False, answer.answers)
+            kept = self._abridged(answer)
             del answer  # its hashes too
+            self._take_in(query, kept)
             answer = await self._when_there_is_room(query, in_turn=True)
+            if answer is None or answer.nothing:  # then it ended where we left it
+                failure = None if answer is None else answer.failure
+                self._note(answer is not None, 0)
+                return msgspec.structs.replace(kept, failure=failure or "not answered a second time")
         if answer is None:
             return None
         self._note(answer.failure is not None, answer.answers)
+        self._take_in(query, answer)
+        return answer
+
+    def _take_in(self, query: StudyQuery, answer: Answer) -> None:
         self.longest_study_answer = max(self.longest_study_answer, answer.answers)
         if query.date is not None:
             self.largest = max(self.largest, answer.answers)
@@ -145,7 +156,26 @@ class Inquiry:
             self.uncounted = {key: self.uncounted[key] for key in kept}
         if self._progress is not None:
             self._progress(len(self.seen))
-        return answer
+
+    def _abridged(self, answer: Answer) -> Answer:
+        """What is kept of an answer that is to be asked for again, should it not come again: its numbers, and a few
+        hashes. The rest would be memory that others wait for.
+        """
+        patients = len(answer.patients) + (answer.patients_missing > 0) if answer.patients else 0
+        self.at_least = max(self.at_least[0], len(answer.studies)), max(self.at_least[1], patients)
+        studies, undated, nobody = self.hashes(), self.hashes(), self.hashes()
+        studies.update(answer.studies.fingerprint().smallest)
+        undated.update(answer.undated.fingerprint().smallest)
+        return msgspec.structs.replace(
+            answer,
+            status=None,
+            cancelled=False,
+            yielded=False,
+            studies=studies,
+            undated=undated,
+            patients=nobody,
+            dates={},
+        )
 
     async def _when_there_is_room(self, query: StudyQuery, *, in_turn: bool = False) -> Answer | None:
         memory = self._memory
@@ -153,7 +183,7 @@ class Inquiry:
         if in_turn and not self._asked_for_turn and self._may():
             self._asked_for_turn = True
             begun = self._clock.monotonic()
-            await self._ask.rest(self._take_turn())
+            await self._ask.rest(self._take_turn)
             if self._ends is not None:
                 self._ends += self._clock.monotonic() - begun
         if not self._may():
@@ -162,7 +192,7 @@ class Inquiry:
         room = self._budget.max_answers - self.answers
         most = room if query.max_answers is None else min(room, query.max_answers)
         sample = 0 if query.want_shapes else self._sample
-        yielding = not self._asked_for_turn
+        yielding = not self._asked_for_turn and self.requests < self._budget.max_requests
         return await self._ask.study(msgspec.structs.replace(query, max_answers=most, sample=sample, yielding=yielding))
 
     async def _take_turn(self) -> None:

@@ -7,7 +7,7 @@ are UIDs of a few studies without an image count, in memory, so that their serie
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct
@@ -194,4 +194,4 @@ class Ask(Protocol):
 
     async def image(self, query: ImageQuery) -> ImageAnswer: ...
 
-    async def rest(self, wait: Awaitable[None]) -> None: ...
+    async def rest(self, wait: Callable[[], Awaitable[None]]) -> None: ...

@@ -61,8 +61,10 @@ class Found:
 
 async def conclude(inquiry: Inquiry, found: Found, reserve: int) -> Count:
     """The count; asks for images that are missing as long as more than ``reserve`` requests are left."""
-    seen = len(inquiry.seen)
+    seen = max(len(inquiry.seen), inquiry.at_least[0])
     doubts = list(found.doubts)
+    if seen > len(inquiry.seen) and inquiry.seen.exact and not doubts:
+        doubts.append(words.FEWER)
     if inquiry.without_uid:
         doubts.append(words.WITHOUT_UID)
     if inquiry.conflicts:
@@ -71,7 +73,8 @@ async def conclude(inquiry: Inquiry, found: Found, reserve: int) -> Count:
         doubts.append(words.TOO_MANY)
     images, interval = await _images(inquiry, found, doubts, reserve) if found.estimate is None else (None, None)
     estimate = found.estimate
-    studies, patients = seen, len(inquiry.patients) + inquiry.patients_missing if inquiry.patients else None
+    listed = len(inquiry.patients) + inquiry.patients_missing if inquiry.patients else 0
+    studies, patients = seen, max(listed, inquiry.at_least[1]) or None
     method: Literal["exact", "lower-bound", "estimate"] = "lower-bound" if doubts else "exact"
     if estimate is not None:
         doubts.append(words.estimated(estimate.days, estimate.of_days))

@@ -33,6 +33,7 @@ NOT_VERIFIED = "nothing could be verified"
 WITHOUT_UID = "some answers name no study"
 CONFLICTS = "answers that repeat a study give it different numbers of images"
 TOO_MANY = "too many studies to tell repeated ones apart exactly"
+FEWER = "the server listed more studies at first than when it was asked again"
 TWICE = "some studies are listed under two dates, and their images were left out"
 NO_ESTIMATE = "single days could not be had whole, so there is no estimate"
 

@@ -130,11 +130,11 @@ class Asker:
         status, failure, _ = await self._find(QueryLevel.IMAGE, keys, lambda syntax: image_reader(syntax, tally))
         return tally.finish(status, failure)
 
-    async def rest(self, wait: Awaitable[None]) -> None:
+    async def rest(self, wait: Callable[[], Awaitable[None]]) -> None:
         await self._leave()
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        await wait
+        await wait()
         self._until += loop.time() - begun
 
     async def patients(self) -> PatientAnswer:
