@@ -7,7 +7,7 @@ kept apart, because a drop that is only silence is no success.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -106,7 +106,7 @@ def compare(engine: sa.Engine, old: int, new: int) -> tuple[list[Change], Compar
         between = _between(connection, first.id, second.id)
     after = _open(seen.values())
     places = {row.id: row for row in known.values()}
-    left = {was for was, _ in between.moved.values()}
+    moved = _Moved(between, places, after)
     changes: list[Change] = []
     unchanged = 0
     for endpoint in sorted({*before, *after}):
@@ -115,15 +115,17 @@ def compare(engine: sa.Engine, old: int, new: int) -> tuple[list[Change], Compar
         sure: bool | None = None
         what: What | None
         if was is None:
-            what = _came(row, between, first)
-            if what == "moved" and row is not None:
-                origin, sure = between.moved[row.id]
-                moved_from = HostPort(places[origin].address, places[origin].port)
-                was = before.get((moved_from.host, moved_from.port))
+            origin = moved.origin(row)
+            if origin is None:
+                what = _came(row, between, first)
+            else:
+                what, moved_from, sure = "moved", HostPort(*origin[0]), origin[1]
+                was = before.get(origin[0])
         elif now is None:
-            if row is not None and row.id in left:
+            last = moved.last(row)
+            if last is not None and last.endpoint in after:
                 continue  # it stands where it went to
-            what = _went(row, between, seen.get(endpoint))
+            what = _went(last, between, seen.get(endpoint if last is None else last.endpoint))
         else:
             what = change(was.size, now.size)
         if what is None:
@@ -161,6 +163,43 @@ class _Known(Struct, frozen=True):
     country: str | None
     first_seen: str
 
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.address, self.port
+
+
+class _Moved:
+    """Where servers went between the two scans, and came from: over several places, too. ``after``: what stands open
+    in the newer one."""
+
+    def __init__(self, between: _Between, places: Mapping[int, _Known], after: Container[Endpoint]) -> None:
+        self._from, self._places, self._after = between.moved, places, after
+        self._to = {was: now for now, (was, _) in between.moved.items()}
+        self._new = between.opened - between.moved.keys()
+
+    def origin(self, row: _Known | None) -> tuple[Endpoint, bool] | None:
+        """Where the server there stood first, and whether that is sure; None where it came anew, or where something
+        stands open at that place again: then it is one more."""
+        if row is None or row.id not in self._from:
+            return None
+        here, sure, met = row.id, True, {row.id}
+        while here in self._from and self._from[here][0] not in met:
+            here, known = self._from[here]
+            sure = sure and known
+            met.add(here)
+        endpoint = self._places[here].endpoint
+        return None if here in self._new or endpoint in self._after else (endpoint, sure)
+
+    def last(self, row: _Known | None) -> _Known | None:
+        """Where the server there stood last."""
+        if row is None:
+            return None
+        here, met = row.id, {row.id}
+        while here in self._to and self._to[here] not in met:
+            here = self._to[here]
+            met.add(here)
+        return self._places[here]
+
 
 def _known(connection: sa.Connection) -> dict[Endpoint, _Known]:
     query = sa.select(*(exposures.c[name] for name in _Known.__struct_fields__))
@@ -184,10 +223,8 @@ def _between(connection: sa.Connection, old: int, new: int) -> _Between:
 
 def _came(row: _Known | None, between: _Between, first: Scan) -> What:
     """Why an endpoint stands open that did not in the older scan."""
-    if row is None:
+    if row is None or row.id in between.moved:
         return "opened"
-    if row.id in between.moved:
-        return "moved"
     if row.id in between.reopened:
         return "reopened"
     return "again" if row.first_seen < first.started_at and row.id not in between.opened else "opened"
