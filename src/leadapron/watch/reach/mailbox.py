@@ -33,6 +33,15 @@ def is_mailbox(text: str) -> bool:
     return len(text) <= LONGEST and _MAILBOX.fullmatch(text) is not None
 
 
+def encoded(mailbox: str) -> str:
+    """The mailbox as it can be sent to everywhere, with its domain in ASCII (RFC 5891). One that is no mailbox, or can
+    mean two domains, is given back as it is."""
+    local, at, domain = mailbox.strip().rpartition("@")
+    if domain.isascii() or not _DEVIATES.isdisjoint(domain):
+        return mailbox.strip()
+    return f"{local}{at}{_ascii(domain)}"
+
+
 def canonical(mailbox: str) -> str:
     """The mailbox as it is compared: small letters, the domain in ASCII, without what stands behind a plus sign."""
     local, _, domain = mailbox.strip().rpartition("@")

@@ -70,6 +70,10 @@ def test_an_owner_is_confirmed_and_may_turn_out_to_be_another(engine: sa.Engine)
         Owner(organisation="Clinic", mailbox="it@clinic.example\nBcc: all@clinic.example"),
         Owner(organisation="Clinic", mailbox="IT <it@clinic.example>"),
         Owner(organisation="Clinic", postal="Street 1\n\x07"),
+        Owner(organisation="Clinic", postal="\n \n"),
+        Owner(organisation="Clinic", postal="x\n" * 11),
+        Owner(organisation="Clinic", mailbox="it@straße.example"),
+        Owner(organisation="Clinic", mailbox="müller@clinic.example"),
         Owner(organisation="Clinic", mailbox="it@clinic.example", language="german"),
         Owner(organisation="Clinic", mailbox="it@clinic.example", country="Germany"),
         Owner(organisation="Clinic", mailbox="it@clinic.example", person="x" * 201),
@@ -82,6 +86,18 @@ def test_an_owner_who_cannot_be_written_to(owner: Owner, engine: sa.Engine) -> N
     with pytest.raises(UsageError, match="owner"):
         desk.cases.confirm(1, owner, "ada")
     assert desk.told(1) == ["opened"]
+
+
+def test_an_owner_is_kept_as_they_can_be_written_to(engine: sa.Engine) -> None:
+    desk = Desk(engine)
+    desk.scan(1)
+    desk.follow()
+    owner = Owner(
+        organisation="Klinik", mailbox=" it@bücher.example ", postal=" Weg 1 \r\n\n 12345 Ort\n", country="de"
+    )
+    kept = desk.cases.confirm(1, owner, "ada").owner
+    assert kept is not None and kept.mailbox == "it@xn--bcher-kva.example"
+    assert (kept.postal, kept.country) == ("Weg 1\n12345 Ort", "DE")
 
 
 def test_steps_that_the_table_has_not_change_nothing(engine: sa.Engine) -> None:

@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort
-from leadapron.watch.reach.mailbox import is_mailbox
+from leadapron.watch.reach.mailbox import encoded, is_mailbox
 from leadapron.watch.track.owner.countries import country
 
 State = Literal["new", "confirmed", "notified", "acknowledged", "escalated", "fixed", "closed", "reopened"]
@@ -47,6 +47,8 @@ TITLES: Final = ("owner", "operator", "CERT", "regulator")
 
 OPEN: Final[frozenset[State]] = frozenset({"new", "confirmed", "notified", "acknowledged", "escalated", "reopened"})
 """States in which something is left to do for us or the owner."""
+
+MOST_LINES: Final = 10  # of a postal address; set small, they still stand in the window
 
 _ANY: Final[frozenset[State]] = frozenset(STATES)
 
@@ -201,10 +203,14 @@ def checked_owner(owner: Owner) -> Owner:
         raise UsageError("the owner's organisation should be one line of at most 200 printable characters")
     if owner.mailbox is None and owner.postal is None:
         raise UsageError("an owner needs a mailbox or a postal address; where neither can be found, escalate the case")
-    if owner.mailbox is not None and not is_mailbox(owner.mailbox):
+    mailbox = None if owner.mailbox is None else encoded(owner.mailbox)
+    if mailbox is not None and not is_mailbox(mailbox):
         raise UsageError("the owner's mailbox should be a plain one, as it@clinic.example")
-    if owner.postal is not None and (len(owner.postal) > 500 or not owner.postal.replace("\n", "").isprintable()):
+    postal = None if owner.postal is None else [line.strip() for line in owner.postal.splitlines() if line.strip()]
+    if postal is not None and not (postal and len("\n".join(postal)) <= 500 and "".join(postal).isprintable()):
         raise UsageError("the owner's postal address should be lines of printable characters, 500 at most")
+    if postal is not None and len(postal) > MOST_LINES:
+        raise UsageError(f"the owner's postal address has {len(postal)} lines; a window envelope shows {MOST_LINES}")
     if owner.person is not None and (len(owner.person) > 200 or not owner.person.isprintable()):
         raise UsageError("the owner's person should be one line of at most 200 printable characters")
     for key, code in (("language", owner.language), ("country", owner.country)):
@@ -215,6 +221,8 @@ def checked_owner(owner: Owner) -> Owner:
     return msgspec.structs.replace(
         owner,
         organisation=organisation,
+        mailbox=mailbox,
+        postal=None if postal is None else "\n".join(postal),
         language=owner.language.lower() if owner.language else None,
         country=owner.country.upper() if owner.country else None,
     )

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.cases.model import LEVELS, Case
-from leadapron.watch.reach.mailbox import domain_of, is_mailbox
+from leadapron.watch.reach.mailbox import domain_of, encoded, is_mailbox
 from leadapron.watch.reach.notices.facts import printable
 from leadapron.watch.reach.notices.model import Channel
 from leadapron.watch.reach.notices.settings import Notices
@@ -59,6 +59,7 @@ def recipient(
     wished = owner.language if level == 0 and owner is not None else None
     language = _language(wished, land, settings, arms)
     if to is not None:
+        to = encoded(to)
         if not is_mailbox(to):
             raise UsageError("the recipient should be a plain mailbox, as it@clinic.example")
         return _mail(to, language, code)
