@@ -159,7 +159,7 @@ def test_a_name_that_was_misspelt_is_told_the_near_one(words: tuple[str, ...], h
 def test_a_campaign_that_only_old_scans_know_is_one(home: Path) -> None:
     round_of(home / "data", "bygone")
     assert run("feed", "--format", "csv", "--campaign", "bygone").exit_code == 0
-    assert "there are bygone" in refused("feed", "--format", "csv", "--campaign", "x").lower()
+    assert "There is only bygone" in refused("feed", "--format", "csv", "--campaign", "x")
 
 
 def test_the_list_of_scans_says_whose_rounds_they_are(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,18 @@ def test_from_an_empty_list_to_a_draft(data: Path) -> None:
     ]
 
 
+def test_each_case_says_by_which_commands_it_goes_on(data: Path) -> None:
+    assert run(data, "follow").stderr == "Next: leadapron cases lists what needs you\n"
+    new = run(data, "show", "2").stdout
+    assert "\n  leadapron owner show 2\n  leadapron cases confirm 2 --organisation NAME --mailbox MAILBOX\n" in new
+    assert "\n  leadapron cases escalate 2 --level cert\n" in new
+    confirmed(data, 2)
+    run(data, "follow")
+    assert "\n  leadapron notices show 1\n  leadapron notices approve 1\n" in run(data, "show", "2").stdout
+    run(data, "hold", "2", "--why", "the minister calls")
+    assert "\n  leadapron cases release 2\n" in run(data, "show", "2").stdout
+
+
 def test_programs_read_the_same(data: Path, tmp_path: Path) -> None:
     run(data, "follow")
     confirmed(data, 3)

@@ -87,7 +87,7 @@ def test_from_preview_to_answer(data: Path, tmp_path: Path) -> None:
         assert said(data, "send") == "2 notices sent: 1, 2\n"
         assert said(data, "send") == "Nothing is approved and due.\n"
         assert room.deliveries().total() == 2
-        (answered, _) = room.messages()
+        answered, refused_by = sorted(room.messages(), key=lambda message: str(message["To"]))
     letter = tmp_path / "letter.pdf"
     said(data, "letter", "3", "--output", str(letter))
     assert letter.read_bytes().startswith(b"%PDF") and letter.stat().st_mode & 0o077 == 0
@@ -95,7 +95,7 @@ def test_from_preview_to_answer(data: Path, tmp_path: Path) -> None:
     box = tmp_path / "mbox"
     box.write_text(
         f"From x\nFrom: it@c1.example\nIn-Reply-To: {answered['Message-ID']}\n\nDone.\n\nFrom x\n"
-        "From: it@c2.example\nSubject: unsubscribe\n\n"
+        f"From: it@c2.example\nSubject: unsubscribe\nIn-Reply-To: {refused_by['Message-ID']}\n\n"
     )
     assert said(data, "read-mail", "--from", str(box)) == "Read: 0 bounces, 1 opt-out, 1 answer, 0 other messages.\n"
     said(data, "draft", "1", "--purpose", "reminder", "--by", "Ada")

@@ -201,6 +201,65 @@ def test_who_is_nobody_decides_nothing(name: str, config: Path, monkeypatch: pyt
         assert "LEADAPRON_BY" in refused("cases", "open", "1", "--config", config)
 
 
+# ---- help and slips --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [path for path in ALL if path[0] in REACH], ids=" ".join)
+def test_help_shows_how_it_is_typed(path: tuple[str, ...]) -> None:
+    told = run(*path, "--help")
+    assert told.exit_code == 0 and f"\n  leadapron {' '.join(path)}" in told.stdout, told.stdout
+    for option in ALL[path].params:
+        assert not isinstance(option, click.Option) or len((option.help or "").split()) > 1, option.name
+    assert "RANGE" not in told.stdout and "9223372036854775807" not in told.stdout
+
+
+NUMBERED = [
+    path
+    for path, command in ALL.items()
+    if path[0] in ("cases", "notices") and any(one.name in ("number", "numbers", "case") for one in command.params)
+]
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=" ".join)
+@pytest.mark.parametrize("number", ["x", "0", "1.5", "9" * 30, "²", ""])
+def test_what_is_no_number_is_told_so(path: tuple[str, ...], number: str) -> None:
+    assert f"'{number}' is no number; one looks like 12" in " ".join(refused(*path, number).split())
+
+
+@pytest.mark.parametrize("group", ["cases", "notices"])
+def test_a_number_alone_is_told_how_to_see_it(group: str) -> None:
+    assert f"{group} show 4'?" in refused(group, "4")
+
+
+@pytest.mark.parametrize("words", [("cases", "--country"), ("feed", "--format", "csv", "--country")], ids=" ".join)
+def test_countries_are_those_that_there_are(words: tuple[str, ...], config: Path) -> None:
+    assert run(*words, "de", "--config", config).exit_code == 0
+    assert "ISO 3166-1" in refused(*words, "Germany", "--config", config)
+    assert "the United Kingdom's is GB" in refused(*words, "UK", "--config", config)
+
+
+def test_a_country_in_small_letters_is_the_country(config: Path) -> None:
+    said("owner", "add", "1", "country", "de", "--source", "telephone", "--config", config)
+    said("cases", "open", "1", "--config", config)
+    assert len(said("cases", "--country", "de", "--format", "jsonl", "--config", config).splitlines()) == 1
+
+
+def test_nothing_there_is_explained(config: Path) -> None:
+    said("cases", "open", "1", "--config", config)
+    for words, told in (
+        (("cases", "--find", "zzz"), "No case fits. 'leadapron cases --all' lists 1 case."),
+        (("cases", "--all", "--offset", "7"), "--offset 7 leaves out all 1."),
+        (("feed", "--format", "csv", "--country", "FR"), "0 exposures: nothing fits. 'leadapron owner list'"),
+    ):
+        assert told in run(*words, "--config", config).stderr
+
+
+def test_a_configuration_that_there_is_not(tmp_path: Path) -> None:
+    told = refused("cases", "--config", tmp_path / "none.toml")
+    assert "there is no such file; 'leadapron init watch --config FILE' writes one" in told
+    assert "'leadapron scope new none.toml' writes one" in refused("init", "watch", "--scope", "none.toml")
+
+
 # ---- what is written -------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from leadapron.cli.options import SETTINGS, decided_by, placed
+from leadapron.cli.options import SETTINGS, decided_by, placed, shown
 
 if TYPE_CHECKING:
     from leadapron.cli.place import Place
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from leadapron.watch.campaign.settings import Campaign, Watch
     from leadapron.watch.track.store import Scan, Store
 
-_format = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to show it."
-)
+_format = shown("table", "json")
 _name = click.argument("name")
 
 
@@ -37,13 +35,17 @@ def command() -> None:
 
 
 @command.command("list", context_settings=SETTINGS)
-@placed
 @_format
-def list_(place: Place, form: str) -> None:
-    """List the campaigns, when each is due, and how its last round ended."""
+@placed
+def list_(place: Place, format_: str) -> None:
+    """List the campaigns, when each is due, and how its last round ended.
+
+    \b
+    leadapron campaign list
+    """
     with _opened(place) as (watch, store, board):
         facts = [_facts(campaign, store, board) for campaign in watch.campaign]
-    if form == "json":
+    if format_ == "json":
         click.echo(json.dumps(facts, indent=1))
         return
     _print_table(facts)
@@ -56,21 +58,26 @@ def list_(place: Place, form: str) -> None:
 
 @command.command("show", context_settings=SETTINGS)
 @_name
-@placed
 @_format
-@click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True, help="So many rounds.")
-def show(name: str, place: Place, form: str, limit: int) -> None:
-    """Show what a campaign asks, and its rounds."""
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=10, show_default=True, metavar="N", help="The last so many rounds."
+)
+@placed
+def show(name: str, place: Place, format_: str, limit: int) -> None:
+    """Show what a campaign asks, and its rounds.
+
+    \b
+    leadapron campaign show city --limit 3
+    """
     with _opened(place) as (watch, store, board):
         campaign = watch.named(name)
         facts = _facts(campaign, store, board)
         rounds = store.rounds(campaign.name, limit)
         verdicts = store.verdicts()
-    if form == "json":
+    if format_ == "json":
         click.echo(json.dumps({**facts, "rounds": [_round(scan) for scan in rounds]}, indent=1))
         return
-    from rich.console import Console
-
+    from leadapron.cli.writing import console_on
     from leadapron.watch.report.scans import scans_table
     from leadapron.watch.report.text import clean
 
@@ -86,8 +93,8 @@ def show(name: str, place: Place, form: str, limit: int) -> None:
         click.echo(f"{what:<11} {clean(str(value))}")
     click.echo()
     if rounds:
-        console = Console(highlight=False)
-        console.print(scans_table(rounds, verdicts, console.width))
+        with console_on(None) as console:
+            console.print(scans_table(rounds, verdicts, console.width))
         click.echo(f"\nleadapron report --campaign {campaign.name} shows what changed between the last two.")
     else:
         click.echo(f"No round yet. leadapron scan --campaign {campaign.name} runs one now.")
@@ -98,7 +105,11 @@ def show(name: str, place: Place, form: str, limit: int) -> None:
 @decided_by
 @placed
 def run(name: str, by: str, place: Place) -> None:
-    """Ask the running 'leadapron up' for a round of NAME as soon as none other runs."""
+    """Ask the running 'leadapron up' for a round of NAME as soon as none other runs.
+
+    \b
+    leadapron campaign run city
+    """
     from leadapron.kernel.errors import UsageError
 
     with _opened(place) as (watch, _, board):
@@ -118,6 +129,9 @@ def pause(name: str, by: str, place: Place) -> None:
     """Begin no round of NAME, and stop the one that runs.
 
     What it has found is kept; when it is resumed it goes on from there.
+
+    \b
+    leadapron campaign pause city
     """
     with _opened(place) as (watch, _, board):
         board.pause(watch.named(name).name, by)
@@ -130,7 +144,11 @@ def pause(name: str, by: str, place: Place) -> None:
 @decided_by
 @placed
 def resume(name: str, by: str, place: Place) -> None:
-    """Let NAME go on."""
+    """Let NAME go on.
+
+    \b
+    leadapron campaign resume city
+    """
     with _opened(place) as (watch, _, board):
         board.resume(watch.named(name).name, by)
     click.echo(f"{name} goes on.")
@@ -215,9 +233,9 @@ def _round(scan: Scan) -> dict[str, Any]:
 
 
 def _print_table(facts: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.text import Text
 
+    from leadapron.cli.writing import console_on
     from leadapron.watch.report.columns import Column, lay_out
     from leadapron.watch.report.text import clean
 
@@ -232,7 +250,6 @@ def _print_table(facts: list[dict[str, Any]]) -> None:
         value = one["last"][key] if one["last"] is not None else None
         return "" if value is None else f"{value:,}"
 
-    console = Console(highlight=False)
     columns = [
         Column(header="campaign", cells=[Text(one["name"]) for one in facts]),
         Column(header="runs", cells=[Text(one["runs"]) for one in facts]),
@@ -241,4 +258,5 @@ def _print_table(facts: list[dict[str, Any]]) -> None:
         Column(header="open", cells=[Text(found(one, "open")) for one in facts], justify="right"),
         Column(header="studies", cells=[Text(found(one, "studies")) for one in facts], justify="right", optional=True),
     ]
-    console.print(lay_out(columns, console.width))
+    with console_on(None) as console:
+        console.print(lay_out(columns, console.width))

@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from leadapron.cli.options import NUMBER, SETTINGS, alone, decided_by, mailbox_option, output, placed, words
+from leadapron.cli.options import (
+    NUMBER,
+    SETTINGS,
+    Listing,
+    alone,
+    decided_by,
+    mailbox_option,
+    output,
+    paged,
+    placed,
+    shown,
+    words,
+)
+from leadapron.cli.options import (
+    country as country_code,
+)
 
 if TYPE_CHECKING:
     from leadapron.cli.cases_desk import Desk
@@ -18,9 +33,7 @@ if TYPE_CHECKING:
 FORMATS: Final = ("table", "jsonl", "json", "csv")
 _LEVELS: Final = ("operator", "cert", "regulator")
 
-_format = click.option(
-    "--format", "format_", type=click.Choice(FORMATS), default="table", show_default=True, help="How to show it."
-)
+_format = shown(*FORMATS)
 F = TypeVar("F", bound=Callable[..., Any])
 _numbers = click.argument("numbers", metavar="CASE…", type=NUMBER, nargs=-1, required=True)
 
@@ -31,7 +44,7 @@ def _why(text: str, required: bool = True) -> Callable[[F], F]:
     return click.option("--why", metavar="TEXT", default="", help=text)
 
 
-@click.group(name="cases", context_settings=SETTINGS, invoke_without_command=True)
+@click.group(name="cases", cls=Listing, context_settings=SETTINGS, invoke_without_command=True)
 @click.option("--all", "all_", is_flag=True, help="All there are, not only what needs a person now.")
 @click.option("--state", metavar="STATE,…", help="Only these: new, confirmed, notified, acknowledged, escalated, …")
 @click.option("--due", is_flag=True, help="Only those for which a rule's time has come.")
@@ -39,8 +52,7 @@ def _why(text: str, required: bool = True) -> Callable[[F], F]:
 @click.option("--country", metavar="CODE", help="Only of this country, as DE.")
 @click.option("--find", "text", metavar="TEXT", help="Only with this in the owner, the address or the product.")
 @click.option("--order", metavar="COLUMN", help="As due_at, -studies (most first). [default: -changed_at]")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
-@click.option("--offset", type=click.IntRange(0), default=0, help="Leave out the first so many.")
+@paged
 @_format
 @output(text="Write it there, for your eyes alone, instead of to stdout.")
 @placed
@@ -83,7 +95,7 @@ def command(
             attention=True if only else None,
             due=True if due else None,
             held=True if held else None,
-            country=country,
+            country=None if country is None else country_code(country),
             text=text,
             order=order or "-changed_at",
             limit=limit,
@@ -97,12 +109,15 @@ def command(
 
 @command.command("show", short_help="Show a case with its history.")
 @click.argument("number", metavar="CASE", type=NUMBER)
-@click.option(
-    "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True, help="How."
-)
+@shown("table", "json")
 @placed
 def show(number: int, format_: str, place: Place) -> None:
-    """Show a case with its history: who did what when, its notices, and what is next."""
+    """Show a case with its history: who did what when, its notices, and what is next.
+
+    \b
+    leadapron cases show 4
+    leadapron cases show 4 --format json
+    """
     from leadapron.cli import cases_table
     from leadapron.cli.writing import print_pieces
 
@@ -182,7 +197,11 @@ def confirm(
 @decided_by
 @placed
 def acknowledge(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
-    """The owner has said that they know. Nothing is written for a while, as the section cases says."""
+    """The owner has said that they know. Nothing is written for a while, as the section cases says.
+
+    \b
+    leadapron cases acknowledge 4 --why "by telephone; they close it this week"
+    """
     with _desk(place) as desk:
         for case in desk.each(numbers, lambda id, inside: desk.cases.acknowledge(id, by, why, connection=inside)):
             _say(f"Case {case.id} is {case.state}; {desk.advice([case])[case.id]}.")
@@ -194,7 +213,11 @@ def acknowledge(numbers: tuple[int, ...], why: str, by: str, place: Place) -> No
 @decided_by
 @placed
 def note(number: int, text: str, by: str, place: Place) -> None:
-    """Note something in the history of a case."""
+    """Note something in the history of a case.
+
+    \b
+    leadapron cases note 4 "they have a new number"
+    """
     with _desk(place) as desk:
         desk.cases.note(number, text, by)
     _say(f"Noted in case {number}.")
@@ -206,7 +229,11 @@ def note(number: int, text: str, by: str, place: Place) -> None:
 @decided_by
 @placed
 def hold(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
-    """Write nothing until the case is released. Drafts are withdrawn; scans are still followed."""
+    """Write nothing until the case is released. Drafts are withdrawn; scans are still followed.
+
+    \b
+    leadapron cases hold 4 5 --why "the ministry calls them"
+    """
     with _desk(place) as desk:
         for case in desk.each(numbers, lambda id, inside: desk.cases.hold(id, why, by, connection=inside)):
             _say(f"Case {case.id} is on hold.")
@@ -215,11 +242,15 @@ def hold(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
 
 @command.command("release", short_help="Let rules go on with a case on hold.")
 @_numbers
-@_why("Why.", required=False)
+@_why("Why; it is kept in the history.", required=False)
 @decided_by
 @placed
 def release(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
-    """Let rules go on with a case on hold. One whose owner is not to be written to stays on hold for ever."""
+    """Let rules go on with a case on hold. One whose owner is not to be written to stays on hold for ever.
+
+    \b
+    leadapron cases release 4
+    """
     with _desk(place) as desk:
         for case in desk.each(numbers, lambda id, inside: desk.cases.release(id, by, why, connection=inside)):
             _say(f"Case {case.id} goes on; {desk.advice([case])[case.id]}.")
@@ -228,7 +259,7 @@ def release(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
 @command.command("escalate", short_help="Take a case to the operator, the CERT or the regulator.")
 @_numbers
 @click.option("--level", type=click.Choice(_LEVELS), help="To whom. [default: the next one above]")
-@_why("Why.", required=False)
+@_why("Why; it is kept in the history.", required=False)
 @decided_by
 @placed
 def escalate(numbers: tuple[int, ...], level: str | None, why: str, by: str, place: Place) -> None:
@@ -253,7 +284,11 @@ def escalate(numbers: tuple[int, ...], level: str | None, why: str, by: str, pla
 @decided_by
 @placed
 def close(numbers: tuple[int, ...], why: str, by: str, place: Place) -> None:
-    """Do no more about it. What scans prove closed is closed by itself; this is for all else."""
+    """Do no more about it. What scans prove closed is closed by itself; this is for all else.
+
+    \b
+    leadapron cases close 4 --why "a test server of ours"
+    """
     with _desk(place) as desk:
         for case in desk.each(numbers, lambda id, inside: desk.cases.close(id, by, why, connection=inside)):
             _say(f"Case {case.id} is closed.")
@@ -283,15 +318,16 @@ def refuse(whom: str, why: str, by: str, place: Place) -> None:
 
 
 @command.command("follow", short_help="Run the rules now.")
-@click.option(
-    "--format", "format_", type=click.Choice(("table", "json")), default="table", show_default=True, help="How."
-)
+@shown("table", "json")
 @placed
 def follow(format_: str, place: Place) -> None:
     """Run the rules now: take in what scans proved, open cases, draft what is due, close what is over.
 
     Nothing is sent by it. 'leadapron up' does this after each scan, so that you need not. Exit code 1: something
     could not be done, stderr says what.
+
+    \b
+    leadapron cases follow
     """
     from leadapron.cli import cases_table
     from leadapron.cli.writing import print_pieces
@@ -301,6 +337,8 @@ def follow(format_: str, place: Place) -> None:
         print_pieces(cases_table.round_(done, desk.endpoints(done.retest), format_))
     for problem in done.problems:
         print(f"case {problem.case_id}: {problem.why}", file=sys.stderr)
+    if format_ == "table" and (done.opened or done.reopened or done.problems):
+        _next("leadapron cases lists what needs you")
     if done.problems:
         raise click.exceptions.Exit(1)
 

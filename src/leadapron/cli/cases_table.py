@@ -8,17 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from rich.console import Console
 from rich.text import Text
 
+from leadapron.cli.options import none_there
+from leadapron.cli.tables import laid_out, wrapped
 from leadapron.watch.reach.cases.model import LEVELS, TITLES, Case, State, Step
 from leadapron.watch.reach.follow import Followed
-from leadapron.watch.report.columns import Column, lay_out
+from leadapron.watch.report.columns import Column
 from leadapron.watch.report.csv import cell
 from leadapron.watch.report.jsonl import line
 from leadapron.watch.report.text import clean, moment, quantity
 
-_FILE_WIDTH: Final = 160
 _COLUMNS: Final = (
     *("case", "state", "endpoint", "country", "product", "studies", "organisation", "mailbox", "level", "reminders"),
     *("opened_at", "changed_at", "due", "due_at", "hold", "next"),
@@ -80,8 +80,10 @@ def foot(cases: Sequence[Case], total: int, offset: int, only: bool, counts: Map
         return (
             f"Nothing needs a person now. 'leadapron cases --all' lists {quantity(every, 'case')}."
             if only
-            else ("No case fits.")
+            else f"No case fits. 'leadapron cases --all' lists {quantity(every, 'case')}."
         )
+    if behind := none_there(offset, total):
+        return f"{behind}."
     states = ", ".join(f"{number:,} {state}" for state, number in counts.items() if number)
     shown = quantity(total, "case")
     if only:
@@ -110,26 +112,49 @@ def whole(
         yield f"Owner: {', '.join(clean(' '.join(part.split())) for part in owner if part)}.\n"
     if case.level:
         yield f"Taken to the {TITLES[case.level]}.\n"
-    yield f"Next: {clean(advice)}.\n\n"
-    columns = [
-        Column(header="when", cells=[Text(moment(step.at)) for step in steps]),
-        Column(header="who", cells=[Text(clean(step.by)) for step in steps], least=8),
-        Column(header="what", cells=[Text(step.kind) for step in steps]),
-        Column(header="then", cells=[Text(step.after if step.after != step.before else "") for step in steps]),
-        Column(header="", cells=[Text(_said(step)) for step in steps], least=20),
-    ]
-    yield from _laid_out(columns)
+    yield f"Next: {clean(advice)}.\n"
+    yield from (f"  {line}\n" for line in _how(case, notices))
+    yield "\n"
+    yield from wrapped(
+        ("when", "who", "what", "then", ""),
+        [
+            (moment(step.at), clean(step.by), step.kind, step.after if step.after != step.before else "", _said(step))
+            for step in steps
+        ],
+    )
     if notices:
         yield "\n"
-        yield from _laid_out(
+        yield from laid_out(
             [
                 Column(header="notice", cells=[Text(str(one[0])) for one in notices], justify="right"),
                 Column(header="purpose", cells=[Text(one[1]) for one in notices]),
-                Column(header="by", cells=[Text(one[2]) for one in notices]),
+                Column(header="channel", cells=[Text(one[2]) for one in notices]),
                 Column(header="to the", cells=[Text(TITLES[one[3]]) for one in notices]),
                 Column(header="state", cells=[Text(one[4]) for one in notices]),
             ]
         )
+
+
+def _how(case: Case, notices: Sequence[tuple[int, str, str, int, str]]) -> Iterator[str]:
+    """The commands by which a person does what is next, where it is theirs to do."""
+    waiting = [(id, state, channel) for id, _, channel, _, state in notices if state in ("draft", "approved", "unsure")]
+    if case.hold is not None:
+        yield f"leadapron cases release {case.id}"
+    elif waiting:
+        id, state, channel = waiting[-1]
+        if state == "draft":
+            yield from (f"leadapron notices show {id}", f"leadapron notices approve {id}")
+        elif channel == "letter":
+            yield f"leadapron notices letter {id} --output letter-{id}.pdf"
+            yield f"leadapron notices resolve {id} --sent"
+        elif state == "unsure":
+            yield f"leadapron notices resolve {id} --sent, or --not-sent"
+        else:
+            yield "leadapron notices send"
+    elif case.state in ("new", "reopened"):
+        yield f"leadapron owner show {case.exposure_id}"
+        yield f"leadapron cases confirm {case.id} --organisation NAME --mailbox MAILBOX"
+        yield f"leadapron cases escalate {case.id} --level cert"
 
 
 def round_(done: Followed, retest: Sequence[str], format_: str) -> Iterator[str]:
@@ -182,7 +207,7 @@ def _listed(case: Case, advice: str) -> Listed:
 
 
 def _table(rows: Sequence[Listed]) -> Iterator[str]:
-    yield from _laid_out(
+    yield from laid_out(
         [
             Column(header="case", cells=[Text(str(row.case)) for row in rows], justify="right"),
             Column(header="state", cells=[Text(row.state) for row in rows]),
@@ -200,14 +225,6 @@ def _table(rows: Sequence[Listed]) -> Iterator[str]:
             Column(header="changed", cells=[Text(row.changed_at[:10]) for row in rows], optional=True),
         ]
     )
-
-
-def _laid_out(columns: list[Column]) -> Iterator[str]:
-    like = Console()
-    text = io.StringIO()
-    console = Console(file=text, width=like.width if like.is_terminal else _FILE_WIDTH, highlight=False)
-    console.print(lay_out(columns, console.width))
-    yield from (line.rstrip() + "\n" for line in text.getvalue().splitlines())
 
 
 def _csv(rows: Sequence[Listed]) -> Iterator[str]:

@@ -44,7 +44,7 @@ def _scans(engine: sa.Engine, older: int | None, newer: int | None, campaign: st
         if len(rounds) < 2:
             raise UsageError(
                 f"{len(rounds)} of the rounds of {campaign!a} came to an end; it takes two to compare. "
-                "`leadapron campaign list` shows the campaigns there are"
+                f"`leadapron scan --campaign {campaign}` runs one"
             )
         return rounds[1], rounds[0]
     assert older is not None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from leadapron.cli.options import SETTINGS, output, placed
+from leadapron.cli.options import country as country_code
 
 if TYPE_CHECKING:
     from leadapron.cli.place import Place
@@ -73,7 +74,7 @@ def command(
     clock = SystemClock()
     settings = place.settings()
     selection = entries.Selection(
-        countries=() if country is None else entries.countries(country),
+        countries=() if country is None else tuple(map(country_code, entries.countries(country))),
         asns=() if asn is None else entries.asns(asn),
         networks=tuple(entries.network(block) for text in networks for block in text.split(",") if block.strip()),
         campaign=campaign,
@@ -95,7 +96,8 @@ def command(
         put(output, pieces, private=True)
         if new:
             marks.move(engine, key, newest, clock)
-    print(f"{counted.number:,} {'exposure' if counted.number == 1 else 'exposures'}", file=sys.stderr)
+    more = "" if counted.number else ": nothing fits. 'leadapron owner list' shows what stands open"
+    print(f"{counted.number:,} {'exposure' if counted.number == 1 else 'exposures'}{more}", file=sys.stderr)
 
 
 def of_scan(place: Place, number: int, format_: str, output: Path | None) -> None:

@@ -95,7 +95,7 @@ def guard(
 @command.command("watch", short_help="Look after networks: scan them again and again, follow up what stands open.")
 @click.option(
     "--scope",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="What may be scanned, on whose word: leadapron scope new.",
 )
@@ -140,6 +140,8 @@ def watch(
         raise UsageError(
             "--scope or --target is missing: say what may be scanned. 'leadapron scope new' writes a scope"
         )
+    if scope is not None and not scope.exists():
+        raise UsageError(f"--scope {scope}: there is no such file; 'leadapron scope new {scope}' writes one")
     parse_host_port(console, "--console", 8484)
     file = config or Path(os.environ.get(FILE_VARIABLE) or CONFIGURATION)
     set_up(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -135,6 +136,7 @@ def root() -> None:
 
 def main() -> None:
     """Entry point: errors become one clear line on stderr and an exit code."""
+    _sayable()
     try:
         code = root.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -162,6 +164,18 @@ def main() -> None:
         )
         code = 1
     sys.exit(_emptied(code if isinstance(code, int) else 0))
+
+
+def _sayable() -> None:
+    """Where the locale does not know all characters (LANG=C), a terminal shows a question mark for the rest; what goes
+    into a pipe or a file is UTF-8 all the same, which is what programs expect of JSON and CSV."""
+    out = sys.stdout  # stderr never fails: Python escapes there
+    if not isinstance(out, io.TextIOWrapper) or out.encoding.lower().replace("-", "") == "utf8":
+        return
+    if out.isatty():
+        out.reconfigure(errors="replace")
+    else:
+        out.reconfigure(encoding="utf-8")
 
 
 def _emptied(code: int) -> int:

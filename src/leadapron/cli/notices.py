@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from leadapron.cli.options import NUMBER, SETTINGS, alone, decided_by, mailbox_option, output, placed, words
+from leadapron.cli.options import (
+    NUMBER,
+    SETTINGS,
+    Listing,
+    alone,
+    decided_by,
+    mailbox_option,
+    output,
+    paged,
+    placed,
+    shown,
+    words,
+)
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -31,7 +43,11 @@ def _what(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say what is written."""
     for option in (
         mailbox_option("--to", text="Write there instead of to whom is known."),
-        click.option("--channel", type=click.Choice(("email", "letter", "feed")), help="How. [default: as can be]"),
+        click.option(
+            "--channel",
+            type=click.Choice(("email", "letter", "feed")),
+            help="By what. [default: as can be]",
+        ),
         click.option("--level", type=click.Choice(_LEVELS), default="owner", show_default=True, help="To whom."),
         click.option("--purpose", type=click.Choice(_PURPOSES), default="first", show_default=True, help="What for."),
     ):
@@ -39,20 +55,12 @@ def _what(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.group(name="notices", context_settings=SETTINGS, invoke_without_command=True)
+@click.group(name="notices", cls=Listing, context_settings=SETTINGS, invoke_without_command=True)
 @click.option("--state", metavar="STATE,…", help="Only these: draft, approved, unsure, sent, failed, bounced, dropped.")
 @click.option("--case", "case_id", type=NUMBER, metavar="CASE", help="Only of this case.")
 @click.option("--find", "text", metavar="TEXT", help="Only with this in recipient or subject.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
-@click.option("--offset", type=click.IntRange(0), default=0, help="Leave out the first so many.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(("table", "jsonl", "json")),
-    default="table",
-    show_default=True,
-    help="How to show it.",
-)
+@paged
+@shown("table", "jsonl", "json")
 @placed
 @click.pass_context
 def command(
@@ -92,12 +100,14 @@ def command(
 
 @command.command("show", short_help="Show a notice as its reader sees it.")
 @_number
-@click.option(
-    "--format", "format_", type=click.Choice(("text", "json")), default="text", show_default=True, help="How."
-)
+@shown("text", "json")
 @placed
 def show(number: int, format_: str, place: Place) -> None:
-    """Show a notice as its reader sees it, and what became of it."""
+    """Show a notice as its reader sees it, and what became of it.
+
+    \b
+    leadapron notices show 7
+    """
     from leadapron.cli import notices_table
     from leadapron.cli.writing import print_pieces
 
@@ -111,7 +121,12 @@ def show(number: int, format_: str, place: Place) -> None:
 @_what
 @placed
 def preview(case: int, purpose: Any, level: str, channel: Any, to: str | None, place: Place) -> None:
-    """Show what would be written in a case now. Nothing is kept, and nothing is sent."""
+    """Show what would be written in a case now. Nothing is kept, and nothing is sent.
+
+    \b
+    leadapron notices preview 4
+    leadapron notices preview 4 --purpose escalation --level operator
+    """
     from leadapron.cli import notices_table
     from leadapron.cli.writing import print_pieces
 
@@ -126,7 +141,11 @@ def preview(case: int, purpose: Any, level: str, channel: Any, to: str | None, p
 @decided_by
 @placed
 def draft(case: int, purpose: Any, level: str, channel: Any, to: str | None, by: str, place: Place) -> None:
-    """Write a notice for somebody to approve. Rules do this by themselves; this is for all else."""
+    """Write a notice for somebody to approve. Rules do this by themselves; this is for all else.
+
+    \b
+    leadapron notices draft 4 --purpose first --channel letter
+    """
     with _desk(place) as desk:
         made = desk.draft(case, purpose, by, channel=channel, level=_LEVELS.index(level), to=to)
     print(f"Notice {made.id} is drafted; read it: leadapron notices show {made.id}")
@@ -139,7 +158,12 @@ def draft(case: int, purpose: Any, level: str, channel: Any, to: str | None, by:
 @decided_by
 @placed
 def edit(number: int, subject: str | None, body: Any, by: str, place: Place) -> None:
-    """Change what a notice says; it has to be approved again. Without --subject and --body your editor opens."""
+    """Change what a notice says; it has to be approved again. Without --subject and --body your editor opens.
+
+    \b
+    leadapron notices edit 7
+    leadapron notices edit 7 --subject "Your archive" --body text.txt
+    """
     from leadapron.kernel.errors import UsageError
     from leadapron.watch.reach.notices.layout import LONGEST
 
@@ -198,22 +222,30 @@ def approve(numbers: tuple[int, ...], all_shown: bool, by: str, place: Place) ->
         )
 
 
-@command.command("drop", short_help="Send a notice never.")
+@command.command("drop", short_help="Never send a notice.")
 @_number
 @click.option("--why", metavar="TEXT", required=True, help="Why; the case's history has to tell.")
 @decided_by
 @placed
 def drop(number: int, why: str, by: str, place: Place) -> None:
-    """Send a notice never."""
+    """Never send a notice.
+
+    \b
+    leadapron notices drop 7 --why "they called"
+    """
     with _desk(place) as desk:
         desk.drop(number, by, why)
-    print(f"Notice {number} is dropped.")
+    print(f"Notice {number} is dropped: it is never sent.")
 
 
 @command.command("send", short_help="Send what is approved and due.")
 @placed
 def send(place: Place) -> None:
-    """Send what is approved and due now, within the limits for the hour. Exit code 1: the mail server can't be used."""
+    """Send what is approved and due now, within the limits for the hour. Exit code 1: the mail server can't be used.
+
+    \b
+    leadapron notices send
+    """
     import asyncio
 
     from leadapron.cli import notices_table
@@ -235,7 +267,12 @@ def send(place: Place) -> None:
 @decided_by
 @placed
 def resolve(number: int, sent: str | None, by: str, place: Place) -> None:
-    """Say whether a notice that is unsure went out (the mail server's log knows), or that a letter was posted."""
+    """Say whether a notice that is unsure went out (the mail server's log knows), or that a letter was posted.
+
+    \b
+    leadapron notices resolve 7 --sent
+    leadapron notices resolve 7 --not-sent
+    """
     if sent is None:
         raise click.UsageError("Say which: --sent or --not-sent.")
     with _desk(place) as desk:
@@ -253,7 +290,12 @@ def resolve(number: int, sent: str | None, by: str, place: Place) -> None:
 )
 @placed
 def read_mail(mail: Path | None, place: Place) -> None:
-    """Read bounces, opt-outs and answers from the mailbox. Each is read once; of its text nothing is kept."""
+    """Read bounces, opt-outs and answers from the mailbox. Each is read once; of its text nothing is kept.
+
+    \b
+    leadapron notices read-mail
+    leadapron notices read-mail --from /var/mail/open-images/Maildir
+    """
     from leadapron.cli import notices_table
     from leadapron.watch.reach.notices.incoming.reading import read_mail as read
 
@@ -263,10 +305,15 @@ def read_mail(mail: Path | None, place: Place) -> None:
 
 @command.command("letter", short_help="Write a letter as PDF.")
 @_number
-@output("FILE.pdf", text="Where to.", required=True)
+@output("FILE.pdf", text="The file to write, for your eyes alone.", required=True)
 @placed
 def letter(number: int, output: Path, place: Place) -> None:
-    """Write a letter as PDF, for a window envelope. When it is posted: leadapron notices resolve NOTICE --sent."""
+    """Write a letter as PDF, for a window envelope. When it is posted, say so with 'resolve'.
+
+    \b
+    leadapron notices letter 8 --output letter-8.pdf
+    leadapron notices resolve 8 --sent
+    """
     from leadapron.cli.writing import write_bytes
 
     with _desk(place) as desk:
@@ -282,12 +329,14 @@ def letter(number: int, output: Path, place: Place) -> None:
     metavar="N",
     help="Closed within so many days. [default: 60, or the configuration's]",
 )
-@click.option(
-    "--format", "format_", type=click.Choice(("text", "json")), default="text", show_default=True, help="How."
-)
+@shown("text", "json")
 @placed
 def arms(days: int | None, format_: str, place: Place) -> None:
-    """Say which kind of notice got more servers closed, with intervals; or that it can't be said yet."""
+    """Say which kind of notice got more servers closed, with intervals; or that it can't be said yet.
+
+    \b
+    leadapron notices arms --days 30
+    """
     import msgspec
 
     from leadapron.cli import notices_table

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
-from rich.console import Console
 from rich.text import Text as Cell
 
+from leadapron.cli.tables import laid_out
 from leadapron.watch.reach.arms.analysis import Analysis
 from leadapron.watch.reach.cases.model import TITLES
 from leadapron.watch.reach.notices.layout import wrapped
 from leadapron.watch.reach.notices.model import Notice, Read, Sent, State, Text
-from leadapron.watch.report.columns import Column, lay_out
+from leadapron.watch.report.columns import Column
 from leadapron.watch.report.jsonl import line
 from leadapron.watch.report.text import clean, moment, quantity
 
-_FILE_WIDTH: Final = 160
 _FACTORS: Final = {"sender": "Who writes", "framing": "Framing", "medium": "Medium", "language": "Language"}
 
 
@@ -43,13 +41,10 @@ def _table(notices: Sequence[Notice]) -> Iterator[str]:
         Column(header="what", cells=cells(_what)),
         Column(header="to", cells=cells(lambda one: one.recipient.partition("\n")[0]), least=16),
         Column(header="subject", cells=cells(lambda one: one.subject), least=24),
-        Column(header="by", cells=cells(lambda one: one.channel), optional=True),
+        Column(header="channel", cells=cells(lambda one: one.channel), optional=True),
         Column(header="since", cells=cells(lambda one: moment(_since(one))), optional=True),
     ]
-    like, text = Console(), io.StringIO()
-    console = Console(file=text, width=like.width if like.is_terminal else _FILE_WIDTH, highlight=False)
-    console.print(lay_out(columns, console.width))
-    yield from (shown.rstrip() + "\n" for shown in text.getvalue().splitlines())
+    yield from laid_out(columns)
 
 
 def _what(notice: Notice) -> str:
@@ -69,11 +64,13 @@ def foot(notices: Sequence[Notice], total: int, counts: Mapping[State, int]) -> 
     if not total:
         return f"No notice fits; of all {every:,}: {states}."
     shown = quantity(total, "notice") + (f", {len(notices)} shown" if len(notices) < total else "")
-    following = "'leadapron notices send' sends what is approved."
+    following = "Nothing waits for you here."
     if unsure := next((one for one in notices if one.state == "unsure"), None):
         following = f"Did notice {unsure.id} go out? 'leadapron notices resolve {unsure.id} --sent' or --not-sent."
     elif draft := next((one for one in notices if one.state == "draft"), None):
         following = f"Read a draft: 'leadapron notices show {draft.id}', then 'leadapron notices approve {draft.id}'."
+    elif counts.get("approved"):
+        following = "'leadapron notices send' sends what is approved."
     return f"{shown}; of all {every:,}: {states}. {following}"
 
 

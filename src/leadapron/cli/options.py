@@ -21,15 +21,50 @@ from leadapron.kernel.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Number(click.ParamType[int]):
+    """What a database counts cases, notices, scans with."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**63):
+            self.fail(f"'{text[:40]}' is no number; one looks like 12", param, ctx)
+        return int(text)
+
+
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
-NUMBER: Final = click.IntRange(1, 2**63 - 1)
-"""Of a case, a notice, a scan: what a database counts with."""
+NUMBER: Final = Number()
 SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _PLACE: Final = "leadapron.place"
 _LONGEST_NAME: Final = 120
 
+
+class Listing(click.Group):
+    """A group that lists without a subcommand, and whose things have numbers: who types only the number is told how to
+    see that one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0].isdigit():
+            raise click.UsageError(f"Say what is to be done with {args[0]}: '{ctx.command_path} show {args[0]}'?", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def _there(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and not os.path.exists(value):
+        raise UsageError(f"--config {value}: there is no such file; 'leadapron init watch --config FILE' writes one")
+    return value
+
+
 config = click.option(
-    "--config", type=FILE, metavar="FILE", help="Configuration. [default: $LEADAPRON_CONFIG, ./leadapron.toml, yours]"
+    "--config",
+    type=FILE,
+    metavar="FILE",
+    callback=_there,
+    help="Configuration. [default: $LEADAPRON_CONFIG, ./leadapron.toml, yours]",
 )
 data = click.option("--data", metavar="DIR", help="Where scans are kept. [default: the configuration's, yours]")
 
@@ -162,6 +197,54 @@ def mailbox_option(name: str, *, text: str) -> Callable[[F], F]:
     return click.option(name, metavar="MAILBOX", callback=_mailbox, help=text)
 
 
+# ---- lists -----------------------------------------------------------------------------------------------------------
+
+
+def shown(*formats: str) -> Callable[[F], F]:
+    """``--format`` as ``format_``; the first of them where nothing is said."""
+    return click.option(
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        default=formats[0],
+        show_default=True,
+        help="How to show it.",
+    )
+
+
+def paged(function: F) -> F:
+    """``--limit`` and ``--offset`` of a list."""
+    for option in (
+        click.option("--offset", type=click.IntRange(0), default=0, metavar="N", help="Leave out the first so many."),
+        click.option(
+            "--limit",
+            type=click.IntRange(1, 10_000),
+            default=50,
+            show_default=True,
+            metavar="N",
+            help="At most so many.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def none_there(offset: int, total: int) -> str | None:
+    """What to say where ``--offset`` leaves out all that there are."""
+    return f"--offset {offset:,} leaves out all {total:,}" if 0 < total <= offset else None
+
+
+def country(text: str) -> str:
+    """A country's code of ISO 3166-1, small letters or not. Raises ``UsageError`` with the one that may be meant."""
+    from leadapron.watch.track.owner.countries import country as known_country
+
+    code = text.strip().upper()
+    if code == "XK" or known_country(code) is not None:  # Kosovo: used, no standard
+        return code
+    hint = "; the United Kingdom's is GB" if code == "UK" else ""
+    raise UsageError(f"--country: no country has the code {text[:40]!a} in ISO 3166-1, as in DE or US{hint}")
+
+
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +254,8 @@ def known(word: str, there: Sequence[str], option: str) -> str:
         return word
     near = difflib.get_close_matches(word.lower(), there, 1)
     hint = f"Did you mean {near[0]}? " if near else ""
-    raise UsageError(f"{option}: there is no {word[:80]!a}. {hint}There are {', '.join(there)}")
+    some = f"There are {', '.join(there)}" if len(there) > 1 else f"There is only {there[0]}"
+    raise UsageError(f"{option}: there is no {word[:80]!a}. {hint}{some}")
 
 
 def words(text: str, there: Sequence[str], option: str) -> list[str]:

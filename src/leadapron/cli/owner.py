@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from leadapron.cli.options import NUMBER, SETTINGS, decided_by, mailbox, placed
+from leadapron.cli.options import NUMBER, SETTINGS, decided_by, mailbox, placed, shown
 from leadapron.cli.place import Place, exposure_of
 from leadapron.cli.writing import print_pieces
 
@@ -19,14 +19,7 @@ if TYPE_CHECKING:
 
 _NOTHING: Final = "Nothing stands open, as far as scans know. 'leadapron report' shows the latest one."
 
-_format = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="How to show it.",
-)
+_format = shown("table", "json")
 
 
 @click.group(name="owner", context_settings=SETTINGS)
@@ -115,7 +108,7 @@ def look_up(exposures: tuple[str, ...], all_: bool, format_: str, place: Place) 
     if format_ == "json":
         print_pieces(owner_table.document([(ids[key], some) for key, some in by_exposure.items()]))
     elif len(ids) == 1:
-        print_pieces(owner_table.whole(*next((ids[key], some) for key, some in by_exposure.items())))
+        print_pieces(owner_table.whole(*next((ids[key], some) for key, some in by_exposure.items()), asked=True))
     elif ids:
         print_pieces(owner_table.listing([(ids[key], some) for key, some in by_exposure.items()]))
     for line in gathered.missing:
@@ -124,16 +117,17 @@ def look_up(exposures: tuple[str, ...], all_: bool, format_: str, place: Place) 
 
 @command.command("add", short_help="Note what you know of an owner.")
 @click.argument("exposure", metavar="ADDRESS:PORT|NUMBER")
-@click.argument("kind", type=click.Choice(("organisation", "mailbox", "country")))
+@click.argument("kind", metavar="KIND", type=click.Choice(("organisation", "mailbox", "country")))
 @click.argument("value")
 @click.option("--source", required=True, metavar="TEXT", help="From where you know it: telephone, their web page.")
 @decided_by
 @placed
 def add(exposure: str, kind: str, value: str, source: str, by: str, place: Place) -> None:
-    """Note what you know of an owner: the institution's name, a mailbox, the country (two letters).
+    """Note what you know of an owner. KIND is organisation (the institution's name), mailbox, or country (two letters).
 
     \b
-    leadapron owner add 12 organisation "Example Clinic" --source telephone --by "A. Person"
+    leadapron owner add 12 organisation "Example Clinic" --source telephone
+    leadapron owner add 12 country DE --source "their page"
     """
     from leadapron.watch.track.owner.hints import Hints
 
@@ -149,7 +143,11 @@ def add(exposure: str, kind: str, value: str, source: str, by: str, place: Place
 @decided_by
 @placed
 def confirm(hint: int, by: str, place: Place) -> None:
-    """Say that a hint is right. It then goes before all that is only looked up."""
+    """Say that a hint is right. It then goes before all that is only looked up. 'leadapron owner show' has the numbers.
+
+    \b
+    leadapron owner confirm 31
+    """
     _decide(hint, "confirmed", by, place)
 
 
@@ -158,7 +156,11 @@ def confirm(hint: int, by: str, place: Place) -> None:
 @decided_by
 @placed
 def reject(hint: int, by: str, place: Place) -> None:
-    """Say that a hint is wrong. It counts for nothing then, and does not come back."""
+    """Say that a hint is wrong. It counts for nothing then, and does not come back.
+
+    \b
+    leadapron owner reject 32
+    """
     _decide(hint, "rejected", by, place)
 
 

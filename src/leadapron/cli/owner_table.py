@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from leadapron.cli.writing import FILE_WIDTH
+from leadapron.cli.tables import laid_out, wrapped
+from leadapron.watch.report.columns import Column
 from leadapron.watch.track.exposures.model import Exposure
 from leadapron.watch.track.owner.countries import Contact, name
 from leadapron.watch.track.owner.model import Hint
 from leadapron.watch.track.owner.suggestion import Suggestion, suggestion
 
 
-def whole(one: Exposure, hints: list[Hint]) -> Iterator[str]:
+def whole(one: Exposure, hints: list[Hint], asked: bool = False) -> Iterator[str]:
     """One exposure: the hints, and whom they suggest to tell."""
     place = "" if one.country is None else f", {name(one.country, 'en')}"
     yield f"Exposure {one.id}: {one}{place}\n\n"
     if not hints:
-        yield f"No hints yet: leadapron owner look-up {one.id}\n"
+        if asked:
+            yield f"No source knows an owner. What you know yourself: leadapron owner add {one.id} organisation NAME\n"
+        else:
+            yield f"No hints yet: leadapron owner look-up {one.id}\n"
         return
-    header = ("HINT", "KIND", "VALUE", "STATE", "SEEN", "SOURCE")
+    header = ("hint", "kind", "value", "state", "seen", "source")
     rows = [(str(h.id), h.kind, h.value, "" if h.state == "hint" else h.state, h.at[:10], h.source) for h in hints]
-    yield from _columns(header, rows)
+    yield from wrapped(header, rows)
     yield "\n"
-    yield from _columns(("WHOM TO TELL", ""), _told(suggestion(hints)))
+    yield from wrapped(("whom to tell", ""), _told(suggestion(hints)))
 
 
 def _told(advice: Suggestion) -> list[tuple[str, str]]:
@@ -60,29 +60,30 @@ def _angled(mailbox: str | None) -> str:
 
 def listing(found: list[tuple[Exposure, list[Hint]]]) -> Iterator[str]:
     """A line for each, with the first one to tell."""
-    rows = []
-    for one, hints in found:
-        advice = suggestion(hints)
-        cert = advice.cert.mailbox or advice.cert.page if advice.cert is not None else ""
-        told = advice.mailbox or advice.operator_mailbox or cert
-        rows.append((str(one.id), str(one), advice.country or "", advice.domain or "", advice.operator or "", told))
-    yield from _columns(("EXPOSURE", "ENDPOINT", "COUNTRY", "DOMAIN", "OPERATOR", "TELL"), rows)
+    told = [(one, suggestion(hints)) for one, hints in found]
+    yield from laid_out(
+        [
+            Column(header="exposure", cells=[Text(str(one.id)) for one, _ in told], justify="right"),
+            Column(header="endpoint", cells=[Text(str(one)) for one, _ in told]),
+            Column(
+                header="studies",
+                cells=[Text("?" if one.studies is None else f"{one.studies:,}") for one, _ in told],
+                justify="right",
+                optional=True,
+            ),
+            Column(header="country", cells=[Text(advice.country or "") for _, advice in told], optional=True),
+            Column(header="domain", cells=[Text(advice.domain or "") for _, advice in told], least=16, optional=True),
+            Column(
+                header="operator", cells=[Text(advice.operator or "") for _, advice in told], least=16, optional=True
+            ),
+            Column(header="tell", cells=[Text(_first(advice)) for _, advice in told], least=24),
+        ]
+    )
 
 
-def _columns(header: tuple[str, ...], rows: list[Any]) -> Iterator[str]:
-    """Columns without lines; the last one is wrapped. What strangers wrote is shown as it stands, not as markup."""
-
-    like = Console()
-    console = Console(file=io.StringIO(), width=like.width if like.is_terminal else FILE_WIDTH, highlight=False)
-    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for at, title in enumerate(header):
-        table.add_column(title, no_wrap=at == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    for line in console.file.getvalue().splitlines():
-        yield line.rstrip() + "\n"
+def _first(advice: Suggestion) -> str:
+    cert = "" if advice.cert is None else advice.cert.mailbox or advice.cert.page
+    return advice.mailbox or advice.operator_mailbox or cert
 
 
 def document(found: list[tuple[Exposure, list[Hint]]]) -> Iterator[str]:

@@ -35,6 +35,7 @@ MODE = 0o644  # to be published, so not for its owner's eyes alone
     type=click.IntRange(2, 1000),
     default=5,
     show_default=True,
+    metavar="N",
     help="Counts from 1 to below this are kept back.",
 )
 @placed

@@ -26,9 +26,10 @@ import msgspec
 from msgspec import Struct
 
 from leadapron.kernel.errors import UsageError
-from leadapron.kernel.misread import PREFIX, dotted, misread, with_line
+from leadapron.kernel.misread import dotted, misread, with_line
 from leadapron.kernel.paths import APPLICATION, CONFIGURATION
 
+PREFIX = "LEADAPRON_"
 FILE_VARIABLE = "LEADAPRON_CONFIG"  # names the file itself, so it cannot stand in it
 DEBUG_VARIABLE = "LEADAPRON_DEBUG"  # shows where a bug of ours comes from; read by the command's root
 BY_VARIABLE = "LEADAPRON_BY"  # who decides at the command line, without --by
@@ -94,7 +95,7 @@ def load(
         # Everything in the environment is text, so numbers and booleans are read from text too (not strict).
         return msgspec.convert(values, schema, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(misread(str(error), schema, path, environment)) from None
+        raise UsageError(misread(str(error), schema, path, environment, PREFIX)) from None
 
 
 def _read(path: Path) -> dict[str, Any]:

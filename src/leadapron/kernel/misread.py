@@ -15,7 +15,6 @@ from typing import Any, Final, Literal, get_args, get_origin
 import msgspec
 from msgspec import Struct
 
-PREFIX: Final = "LEADAPRON_"
 _WORDS: Final = {
     "int": "a whole number",
     "float": "a number",
@@ -31,7 +30,7 @@ _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.\s-]+?)\s*\]")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 
-def misread(said: str, schema: type[Struct], path: Path | None, environment: Mapping[str, str]) -> str:
+def misread(said: str, schema: type[Struct], path: Path | None, environment: Mapping[str, str], prefix: str) -> str:
     """What msgspec says of a value, with the file, the line and the key, or the variable, where it stands."""
     found = _AT.fullmatch(said)
     what, place = (said, "") if found is None else (found[1], found[2])
@@ -43,7 +42,7 @@ def misread(said: str, schema: type[Struct], path: Path | None, environment: Map
     else:
         said = re.sub(r"`([a-z |]+)`", lambda kind: _in_words(kind[1]), what)
         what = f"is of the wrong type: {said[:1].lower()}{said[1:]}"
-    name = PREFIX + "__".join(str(key) for key in keys).upper()
+    name = prefix + "__".join(str(key) for key in keys).upper()
     if environment.get(name):
         return f"the variable {name} {what}"
     where = "the configuration" if path is None else with_line(path, keys)
