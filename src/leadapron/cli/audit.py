@@ -150,8 +150,9 @@ def verify(ctx: click.Context, format_: str, data: str | None) -> None:
     """Read every record and check that none was changed, removed, reordered or cut off.
 
     Exit code 0: the trail is whole. 3: it is damaged; the first bad record is named, and what is wrong with it.
-    Whoever has the guard's key and may write its files can make another trail, and an older copy of the whole
-    directory put back looks whole, too: both show only where the trail was forwarded to.
+    That all of it was removed, or an older copy put back, shows by a mark beside it (audit.anchor). Whoever has the
+    guard's key and may write its files can make another trail, and an older copy of all of the guard's directory looks
+    whole, too: both show only where the trail was forwarded to.
     """
     import msgspec
 
@@ -246,7 +247,7 @@ def prune(older_than: int, data: str | None) -> None:
 
     look = _look(data)
     before, who = datetime.now(UTC) - timedelta(days=older_than), console_user()
-    with as_owner(look.place.home):
+    with as_owner(look.home):
         done = remove(look.place, Chain(look.key), before, lambda event: note(look.home, look.key, event), who)
     if done.files:
         files = f"{done.files:,} file{'' if done.files == 1 else 's'}"

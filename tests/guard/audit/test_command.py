@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from lxml import etree
+from msgspec.structs import replace
 
 from guard.audit.happenings import ALERT, QUERY
 from leadapron.cli import audit
@@ -32,6 +33,7 @@ from leadapron.guard.audit.events import (
 from leadapron.guard.audit.message import Source
 from leadapron.guard.audit.trail import Trail
 from leadapron.guard.audit.verify import verify
+from leadapron.guard.policy.services import FINDS, GETS, MOVES, WORKLIST_FIND
 from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.kernel.seal import key_file
 
@@ -108,6 +110,21 @@ def test_a_table_says_who_did_what(data: Path) -> None:
     assert "101 studies retrieved" in rows[5] and "\x1b" not in told
     assert "Audit log read" in rows[6]
     assert "CANARY" not in told
+
+
+def test_what_was_asked_has_the_standards_names(tmp_path: Path) -> None:
+    """Each class that the guard lets anybody ask for; one that nobody knows stays as it is."""
+    home = tmp_path / "guard"
+    home.mkdir(parents=True)
+    classes = sorted(FINDS | MOVES | GETS | {WORKLIST_FIND})
+    with Trail(home, key_file(home / "guard.key"), source=Source("guard", "GUARD")) as trail:
+        for uid in [*classes, "1.2.3.4"]:
+            trail.record(replace(QUERY, sop_class=uid))
+    rows = lines(words("show", "--data", tmp_path))
+    assert not any("1.2.840" in row for row in rows) and rows[len(classes)].endswith("1.2.3.4")
+    told = "\n".join(rows)
+    for name in ("Study Root {} - GET", "Patient Root {} - MOVE", "Patient/Study Only {} - FIND"):
+        assert name.format("Query/Retrieve Information Model") in told
 
 
 def test_looking_leaves_a_record(data: Path) -> None:

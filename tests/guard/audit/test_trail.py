@@ -226,13 +226,14 @@ def test_killed_just_after_a_segment_was_begun(tmp_path: Path) -> None:
     directory = make(tmp_path, 3, segment_size=1)
     last = segments(directory)[-1]
     octets = last.read_bytes()
-    head = (directory / "head").read_bytes()
+    head, anchor = (directory / "head").read_bytes(), (tmp_path / "audit.anchor").read_bytes()
     with Trail(tmp_path, KEY, segment_size=1) as trail:
         trail.record(QUERY)
     new = segments(directory)[-1]
     assert new != last and last.read_bytes() == octets
     new.write_bytes(new.read_bytes()[: Chain(KEY).start.offset])
     (directory / "head").write_bytes(head)
+    (tmp_path / "audit.anchor").write_bytes(anchor)
     with Trail(tmp_path, KEY) as trail:
         assert trail.record(QUERY) == 4
     verdict = verify(tmp_path, KEY)

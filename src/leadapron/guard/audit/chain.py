@@ -11,8 +11,9 @@ replaced at once) says how far the trail is on stable storage: shorter than that
 may be unfinished after a crash, and is nobody's fault.
 
 What this does not do: whoever has the key and may write the files (root) can write another trail; and whoever may write
-the files can, without the key, put back an *older copy of all of them*, head included. Neither can be seen here. Both
-show at the collector that the trail is forwarded to, which is why there should be one.
+the files can, without the key, put back an *older copy of all of them*, head included. The second is what the anchor is
+for, as long as that is not put back, too. Both show at the collector that the trail is forwarded to, which is why there
+should be one.
 """
 
 from __future__ import annotations

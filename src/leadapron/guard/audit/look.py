@@ -17,6 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from leadapron.guard.audit import entry
+from leadapron.guard.audit.anchor import known
 from leadapron.guard.audit.chain import Chain
 from leadapron.guard.audit.console import console_user
 from leadapron.guard.audit.entry import Entry
@@ -60,7 +61,7 @@ class Look:
     def __init__(self, home: Path) -> None:
         self.home, self.place = home, Place(home)
         try:
-            if not self.place.exists():
+            if not known(self.place):
                 raise UsageError(
                     f"there is no audit trail in {home}. 'leadapron up' writes one; "
                     "if its data lies elsewhere: --data DIR"

@@ -55,6 +55,11 @@ class Place:
         return self.home / "begin"
 
     @property
+    def anchor(self) -> Path:
+        """Beside the directory, so that it stays when that is taken away."""
+        return self.home.with_name(f"{DIRECTORY}.anchor")
+
+    @property
     def lock(self) -> Path:
         return self.home / "lock"
 

@@ -57,6 +57,8 @@ def prune(
 
     Raises `Failure` where the trail is damaged among them, `AuditFailed` where it cannot be recorded.
     """
+    if not place.exists():
+        raise Failure(f"{place.home} holds no audit trail any more: 'leadapron audit verify' says more")
     with _alone(place):
         start = place.start(chain)
         _leftovers(place, start.segment)

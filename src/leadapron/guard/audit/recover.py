@@ -1,4 +1,7 @@
-"""Where a trail goes on when it is opened: what the last run left, judged before anything is written."""
+"""Where a trail goes on when it is opened: what the last run left, judged before anything is written.
+
+What is missing by the anchor is damage as any other: see `anchor`.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,16 @@ from typing import Final
 
 from msgspec import Struct
 
+from leadapron.guard.audit.anchor import Lost
 from leadapron.guard.audit.chain import Chain, Position
 from leadapron.guard.audit.codes import Alert, Outcome
 from leadapron.guard.audit.events import SecurityAlert
 from leadapron.guard.audit.place import AuditFailed, Place
-from leadapron.guard.audit.walk import Good, Problem, Unfinished, walk
+from leadapron.guard.audit.walk import Good, Unfinished, walk
 
 _FOREIGN: Final = (
     "the audit trail in {} is sealed with another key, or all of it was changed: restore guard.key from the backup, "
-    "or move the directory away to begin a new trail"
+    "or, if it is lost for good, move the directory away: a new trail begins, which says that the old one is gone"
 )
 
 
@@ -29,15 +33,18 @@ class End(Struct, frozen=True):
     told: SecurityAlert | None = None
 
 
-def recover(place: Place, chain: Chain) -> End:
-    """Judge the end of the trail, from the head on. Writes nothing. Raises `AuditFailed` for a trail of another key."""
+def recover(place: Place, chain: Chain, missing: Lost | None) -> End:
+    """Judge the end of the trail, from the head on; ``missing`` is what `anchor.lost` said before the head was made.
+    Writes nothing. Raises `AuditFailed` for a trail of another key."""
     head, numbers = place.read_head(chain), place.numbers()
     if head is None and not _ours(place, chain, numbers):
         raise AuditFailed(_FOREIGN.format(place.home))
-    if head is not None and not numbers and head.sequence == 0:
+    if missing is None and head is not None and not numbers and head.sequence == 0:
         return End(chain.start, new_segment=True)  # new, or killed before the first segment was made
     at = head or place.start(chain)
-    problem: Problem | None = None
+    problem = None if missing is None else missing.problem
+    if missing is not None and missing.at is not None and missing.at.sequence > at.sequence:
+        at = missing.at
     unfinished: Unfinished | None = None
     for found in walk(place, chain, head):
         if isinstance(found, Good):

@@ -151,8 +151,13 @@ def _many(count: int, one: str, more: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
-_SOP_CLASSES: Final = {  # PS3.4 C.6, K.6: those that are asked for all day
-    "1.2.840.10008.5.1.4.1.2.1.1": "patients",
+_SOP_CLASSES: Final = {  # PS3.6 Table A-1: all that the guard lets anybody ask for (`policy.services`)
+    **{
+        f"1.2.840.10008.5.1.4.1.2.{root}.{verb}": f"{model} Query/Retrieve Information Model - {name}"
+        for root, model in ((1, "Patient Root"), (2, "Study Root"), (3, "Patient/Study Only"))
+        for verb, name in ((1, "FIND"), (2, "MOVE"), (3, "GET"))
+    },
+    "1.2.840.10008.5.1.4.1.2.1.1": "patients",  # those that are asked for all day, in a word
     "1.2.840.10008.5.1.4.1.2.2.1": "studies",
     "1.2.840.10008.5.1.4.31": "worklist",
 }

@@ -29,6 +29,14 @@ class Segment:
         write_whole(path, data)
         return cls(path, len(data))
 
+    @property
+    def there(self) -> bool:
+        """Whether what is written is still the file of that name: nobody removed it, or put another in its place."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self.path))
+        except FileNotFoundError:
+            return False
+
     def cut(self) -> None:
         """Remove what is behind `offset`."""
         os.ftruncate(self._descriptor, self.offset)

@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from leadapron.guard.audit import inbox
+from leadapron.guard.audit.anchor import drop, lost
 from leadapron.guard.audit.chain import MAX_MESSAGE, Chain, Position, SegmentHead
 from leadapron.guard.audit.codes import Alert, Outcome
 from leadapron.guard.audit.events import ALERTS, Event, SecurityAlert
@@ -44,6 +45,7 @@ from leadapron.kernel.files import private_directory, sync_directory, write_whol
 SEGMENT_SIZE: Final = 64 << 20
 FLUSH_S: Final = 0.5
 RETRY_S: Final = 1.0
+ANCHOR_S: Final = 10.0
 DURABLE_S: Final = 30.0
 RESERVE: Final = 64 << 20
 """Octets that must be free on the disk: some 40,000 records."""
@@ -88,6 +90,10 @@ class Trail:
         self._refused = 0
         self._urgent = False
         self._closing = False
+        self._anchored = 0
+        self._anchored_at = time.monotonic()
+        self.found: str | None = None
+        """What was wrong when it was opened; it stands in the trail, too."""
         try:
             private_directory(self.place.home)
             self._lock = self._take_lock(patience)
@@ -193,10 +199,13 @@ class Trail:
         place, chain = self.place, self.chain
         for left in place.home.glob(".*"):
             left.unlink()  # a head that was not finished
+        for left in self.home.glob(f".{place.anchor.name}.*"):
+            left.unlink()
+        missing = lost(place, chain)
         if not place.exists():
             sync_directory(self.home)
             self._move_head(chain.start)
-        end = recover(place, chain)
+        end = recover(place, chain, missing)
         if end.new_segment:
             before = place.size(end.at.segment - 1)
             head = SegmentHead(end.at.segment, end.at.sequence + 1, before, end.at.hash, end.damaged)
@@ -208,10 +217,13 @@ class Trail:
             self._segment.cut()
             self._move_head(self._at)
             if end.told is not None:
+                self.found = end.told.text
                 self._append(message(end.told, self.source, self._clock.now()))
             self._look_at_room()
             self._collect()
             self._commit()
+            if missing is not None or not place.anchor.exists():
+                self._drop_anchor()
         except BaseException:
             self._segment.close()
             raise
@@ -259,8 +271,11 @@ class Trail:
     def _rotate(self) -> None:
         """Go on in a new file. The full one is durable before the new one is there."""
         self._segment.sync()
+        self._begin_next()
+
+    def _begin_next(self, *, damaged: bool = False) -> None:
         at, number = self._at, self._at.segment + 1
-        head = SegmentHead(number, at.sequence + 1, self._segment.offset, at.hash)
+        head = SegmentHead(number, at.sequence + 1, self._segment.offset, at.hash, damaged)
         following = Segment.begin(self.place.segment(number), self.chain, head)
         self._segment.close()
         self._segment = following
@@ -297,8 +312,13 @@ class Trail:
                 self._try(self._look_at_room)
             if self._error is None:
                 self._try(self._collect)
+            if self._error is None:
+                self._try(self._still_there)
             if self._error is None and self._dirty:
                 self._try(self._commit)
+            if self._error is None and self._anchor_is_due(closing):
+                with contextlib.suppress(OSError):  # one that is old misses the newest records, and works
+                    self._drop_anchor()
             with self._changed:
                 self._changed.notify_all()
             if closing:
@@ -338,6 +358,25 @@ class Trail:
         with self._changed:
             self._durable = at
             self._changed.notify_all()
+
+    def _still_there(self) -> None:
+        """Is what is written still the file of that name? If somebody took it away, go on in a new one, behind a gap
+        that `verify` finds: what came meanwhile would else be written to nowhere."""
+        with self._changed:
+            if self._segment.there:
+                return
+            text = f"{self._segment.path.name} was taken away while it was written; the trail goes on in a new file"
+            self._begin_next(damaged=True)
+            self._append(self._tell(Alert.TRAIL_DAMAGED, text, Outcome.MAJOR))
+
+    def _anchor_is_due(self, closing: bool) -> bool:
+        moved = self._anchored != self._durable.sequence
+        return moved and (closing or time.monotonic() >= self._anchored_at + ANCHOR_S)
+
+    def _drop_anchor(self) -> None:
+        at, self._anchored_at = self._durable, time.monotonic()
+        drop(self.place, self.chain, at)
+        self._anchored = at.sequence
 
     def _collect(self) -> None:
         """Take up what other processes left."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from leadapron.guard.audit.anchor import lost
 from leadapron.guard.audit.chain import Chain
 from leadapron.guard.audit.place import Place
 from leadapron.guard.audit.walk import Good, Problem, Unfinished, walk
@@ -40,10 +41,11 @@ class Verdict(Struct, frozen=True):
 def verify(home: Path, key: bytes) -> Verdict:
     """Read the whole trail of the guard in ``home``. Takes about a second for each 100 MB; may run beside the guard."""
     place, chain = Place(home), Chain(key)
+    missing = lost(place, chain)
     start = place.start(chain)
     records = more = unfinished = 0
     first = last = None
-    problems: list[Problem] = []
+    problems: list[Problem] = [] if missing is None else [missing.problem]
     segments = sum(number >= start.segment for number in place.numbers())
     for found in walk(place, chain):
         if isinstance(found, Good):

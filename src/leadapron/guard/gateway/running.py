@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from msgspec import structs
 
+from leadapron.guard.audit.anchor import BASELINE
 from leadapron.guard.audit.codes import Alert, Outcome
 from leadapron.guard.audit.console import console_user
 from leadapron.guard.audit.events import (
@@ -60,7 +61,6 @@ from leadapron.kernel.seal import key_file
 from leadapron.wire.aio.tls import client_context
 from leadapron.wire.pdu.types import UserIdentity
 
-BASELINE: Final = "baseline"
 STUDIES: Final = "studies"
 CAP: Final = "cap"
 USERNAME_AND_PASSCODE: Final = 2
@@ -258,6 +258,8 @@ async def run_guard(
         running._authority = Authority.load(home, clock=clock)
         trail = running.trail = await asyncio.to_thread(Trail, home, key, clock, _source(settings))
         stack.callback(trail.close)
+        if trail.found is not None:
+            tell(f"AUDIT TRAIL: {trail.found}")
         registry = running.registry = Registry(home, clock)
         stack.callback(registry.close)
         renew_server(home, running._authority, settings.names, within=timedelta(0), clock=clock)
