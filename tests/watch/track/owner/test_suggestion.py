@@ -10,11 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadapron.kernel.errors import UsageError
+from leadapron.watch.track.exposures.store import Exposures
 from leadapron.watch.track.owner import certificate, reverse
 from leadapron.watch.track.owner.hints import SOURCES, Hints, Said
 from leadapron.watch.track.owner.model import ENTERED, KINDS, Found, Hint, State
 from leadapron.watch.track.owner.suggestion import suggestion
+from leadapron.watch.track.tables import days
 from owners import rows
+from sightings import archive, exact
+from watch_folding import round_of
 
 _numbers = itertools.count(1)
 
@@ -160,3 +164,31 @@ def test_what_a_person_cannot_do(engine: sa.Engine) -> None:
     with pytest.raises(UsageError, match="one of hint, confirmed, rejected"):
         store.decide(999, "sure", "A")
     assert store.of(key) == []
+
+
+def test_what_a_person_rejects_does_not_stay_on_the_exposure(engine: sa.Engine) -> None:
+    round_of(engine, 0, [archive(1, exact(500))])
+    store = Hints(engine)
+    found = tuple(
+        Found(kind, value, "MMDB file x")
+        for kind, value in (("country", "DE"), ("asn", "AS64500"), ("operator", "Net"))
+    )
+    store.put({1: {"files": Said(found, "2026-11-22T08:00:00Z")}})
+
+    def stands() -> tuple[str | None, int | None, str | None]:
+        one = Exposures(engine).get(1)
+        return one.country, one.asn, one.operator
+
+    def sums() -> set[tuple[str, int]]:
+        with engine.connect() as connection:
+            return {(c, n) for c, n in connection.execute(sa.select(days.c.country, days.c.studies)) if n}
+
+    assert stands() == ("DE", 64500, "Net")
+    by_kind = {hint.kind: hint for hint in store.of(1)}
+    for kind in ("country", "asn", "operator"):
+        store.decide(by_kind[kind].id, "rejected", "A. Person")
+    assert stands() == (None, None, None) and sums() == {("", 500)}
+    store.add(1, "country", "AT", "telephone", "A. Person")
+    assert stands() == ("AT", None, None) and sums() == {("AT", 500)}
+    store.decide(by_kind["operator"].id, "hint", "A. Person")
+    assert stands() == ("AT", None, "Net")

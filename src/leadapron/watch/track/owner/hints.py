@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, get_args
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
 from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.track.database import failures, name
+from leadapron.watch.track.exposures.days import recount
 from leadapron.watch.track.owner import location, rdap
 from leadapron.watch.track.owner.countries import country
 from leadapron.watch.track.owner.model import ENTERED, KINDS, LONGEST, Found, Hint, State
@@ -97,7 +99,7 @@ class Hints:
             decided = dict.fromkeys(decided)
         with failures(self._engine), self._engine.begin() as connection:
             connection.execute(hints.update().where(hints.c.id == hint_id).values(state=state, **decided))
-        self.apply([hint.exposure_id])
+        self._apply_one(hint.exposure_id, hint.kind)
         return self.get(hint_id)
 
     def add(self, exposure_id: int, kind: str, value: str, source: str, by: str) -> Hint:
@@ -132,7 +134,7 @@ class Hints:
         with failures(self._engine), self._engine.begin() as connection:
             upsert(connection, hints, [row], _KEY, ("source", "at", "state", "decided_by", "decided_at"))
             key = connection.execute(sa.select(hints.c.id).where(one)).scalar_one()
-        self.apply([exposure_id])
+        self._apply_one(exposure_id, kind)
         return self.get(key)
 
     def put(self, said: Mapping[int, Mapping[str, Said]]) -> None:
@@ -156,25 +158,36 @@ class Hints:
             upsert(connection, hints, rows, _KEY, ("source", "at"), where=_UNDECIDED)
         self.apply(wanted)
 
+    def _apply_one(self, exposure_id: int, kind: str) -> None:
+        self.apply([exposure_id])
+        if kind == "country":
+            recount(self._engine)  # sums by country are of what was known before
+
     def apply(self, exposure_ids: Sequence[int]) -> None:
-        """Set country, network and operator of exposures from their hints, as far as those know."""
-        changes = [
-            {"key": key, "to_country": code, "to_asn": asn, "to_operator": operator}
-            for key, some in self.of_all(exposure_ids).items()
-            for code, asn, operator in (_place(some),)
-            if (code, asn, operator) != (None, None, None)
-        ]
+        """Set country, network and operator of exposures from their hints, as far as those know. What a person
+        rejected goes, also where nothing else is known."""
+        columns = tuple(exposures.c[name] for name in ("country", "asn", "operator"))
+        every, wanted = self.of_all(exposure_ids), list(exposure_ids)
+        changes = []
+        with failures(self._engine), self._engine.connect() as connection:
+            for start in range(0, len(wanted), _BATCH):
+                query = sa.select(exposures.c.id, *columns).where(exposures.c.id.in_(wanted[start : start + _BATCH]))
+                for key, *now in connection.execute(query):
+                    told, wrong = _place(every[key]), _rejected(every[key])
+                    meant = [
+                        new if new is not None else None if old in wrong else old
+                        for old, new in zip(now, told, strict=True)
+                    ]
+                    if meant != now:
+                        changes.append(
+                            dict(zip(("key", "to_country", "to_asn", "to_operator"), (key, *meant), strict=True))
+                        )
         if not changes:
             return
-        columns = exposures.c
         statement = (
             exposures.update()
-            .where(columns.id == sa.bindparam("key"))
-            .values(
-                country=sa.func.coalesce(sa.bindparam("to_country", type_=columns.country.type), columns.country),
-                asn=sa.func.coalesce(sa.bindparam("to_asn", type_=columns.asn.type), columns.asn),
-                operator=sa.func.coalesce(sa.bindparam("to_operator", type_=columns.operator.type), columns.operator),
-            )
+            .where(exposures.c.id == sa.bindparam("key"))
+            .values({column: sa.bindparam(f"to_{column.name}") for column in columns})
         )
         with failures(self._engine), self._engine.begin() as connection:
             connection.execute(statement, changes)
@@ -204,6 +217,12 @@ def _place(some: Sequence[Hint]) -> tuple[str | None, int | None, str | None]:
         int(number) if number.isascii() and number.isdigit() and int(number) < 2**32 else None,
         None if operator is None else operator.value,
     )
+
+
+def _rejected(some: Sequence[Hint]) -> set[str | int | None]:
+    """What a person said to be wrong, as exposures have it."""
+    wrong = [hint for hint in some if hint.state == "rejected"]
+    return {value for hint in wrong for value in _place([msgspec.structs.replace(hint, state="hint")])} - {None}
 
 
 def _rows(exposure_id: int, sources: Mapping[str, Said]) -> list[dict[str, object]]:
