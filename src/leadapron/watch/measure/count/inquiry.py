@@ -155,7 +155,7 @@ class Inquiry:
             kept = heapq.nsmallest(self._sample, self.uncounted)
             self.uncounted = {key: self.uncounted[key] for key in kept}
         if self._progress is not None:
-            self._progress(len(self.seen))
+            self._progress(max(len(self.seen), self.at_least[0]))
 
     def _abridged(self, answer: Answer) -> Answer:
         """What is kept of an answer that is to be asked for again, should it not come again: its numbers, and a few
