@@ -157,6 +157,7 @@ async def test_a_case_from_its_exposure_to_its_end(tmp_path: Path, engine: sa.En
         assert done.status_code == 303, done.text
         assert "The case is open" in (await anna.get(done.headers["location"])).text
         case = first(engine, cases.c.id, cases.c.exposure_id == number)
+        clock.forward(5)
         again = await anna.post(f"/exposures/{number}/case")
         assert again.status_code == 409 and "once" in again.text
 
@@ -220,6 +221,25 @@ async def test_a_case_from_its_exposure_to_its_end(tmp_path: Path, engine: sa.En
         over = await anna.post(f"/cases/{case}/acknowledge", data={"text": "x"})
         assert over.status_code == 409 and "closed" in over.text
         assert (await anna.post(f"/cases/{case}/nothing")).status_code == 404
+
+
+async def test_a_notice_is_shown_as_it_is_read(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    clock = Held()
+    async with (
+        console(tmp_path, engine, parts(engine, clock), clock) as served,
+        served.client(await served.session()) as anna,
+    ):
+        number = first(engine, notices.c.id, notices.c.state == "draft")
+        body = "Good day,\n\n# How to <close> it\n\n- the port\n1. the <b>rest</b>\n\n    leadapron check 127.0.0.1\n"
+        await anna.post(f"/notices/{number}/edit", data={"subject": "Open", "body": body})
+        page = (await anna.get(f"/notices/{number}")).text
+        preview, _, form = page.partition("<textarea")
+        assert "<h3>How to &lt;close&gt; it</h3>" in preview and "# How" not in preview
+        assert "<span>•</span> <span>the port</span>" in preview
+        assert "<span>1.</span> <span>the &lt;b&gt;rest&lt;/b&gt;</span>" in preview
+        assert "<pre><code>leadapron check 127.0.0.1</code></pre>" in preview
+        assert "\n# How to &lt;close&gt; it\n\n- the port\n" in form, "as it is changed"
 
 
 def marks(page: str) -> dict[int, str]:

@@ -20,10 +20,19 @@ from starlette.responses import HTMLResponse
 from leadapron import __version__
 from leadapron.console import browser_parts
 from leadapron.console.countries import country_name
+from leadapron.watch.reach.notices.layout import blocks
 from leadapron.watch.report import markdown, text, visit
 from leadapron.watch.track.owner.suggestion import Suggestion
 
 LONGEST: Final = 4000
+LANGUAGES: Final = {
+    "en": "English",
+    "de": "German",
+    "fr": "French",
+    "es": "Spanish",
+    "pt": "Portuguese",
+    "tr": "Turkish",
+}
 _LINES: Final = frozenset("\n\t")
 
 
@@ -70,7 +79,13 @@ def percent(part: float) -> str:
 
 
 def day(moment: str | None) -> str:
-    return "–" if not moment else moment[:10]
+    """Only the day. It stays on one line."""
+    return "–" if not moment else Markup('<time datetime="{0}">{0}</time>').format(fit(moment[:10]))
+
+
+def language(code: str | None) -> str:
+    """``German`` for ``de``; the code itself where it is none of those that notices have."""
+    return LANGUAGES.get(code or "", code or "")
 
 
 def reasons(advice: Suggestion) -> dict[str, str]:
@@ -116,6 +131,9 @@ def environment() -> Environment:
         "studies": studies,
         "percent": percent,
         "day": day,
+        "language": language,
+        "channel": lambda value: "e-mail" if value == "email" else value,
+        "blocks": lambda value: tuple(blocks(lines(value))),
         "moment": text.moment,
         "country": country_name,
         "lines": lambda value: Markup.escape(lines(value)),

@@ -24,6 +24,7 @@ from leadapron.console.pages.desk import (
     visitor_of,
 )
 from leadapron.console.queries import cases as asked
+from leadapron.console.render import LANGUAGES
 from leadapron.console.visitor import VIEW, WORK
 from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.reach.cases.model import Owner
@@ -32,14 +33,6 @@ from leadapron.watch.reach.notices.model import PURPOSES
 from leadapron.watch.track.owner.suggestion import Suggestion, suggestion
 
 LEVELS: Final = ("the owner", "the network's operator", "the national CERT", "the regulator")
-LANGUAGES: Final = (
-    ("en", "English"),
-    ("de", "German"),
-    ("fr", "French"),
-    ("es", "Spanish"),
-    ("pt", "Portuguese"),
-    ("tr", "Turkish"),
-)
 OWNER: Final = ("organisation", "mailbox", "postal", "person", "language", "country")
 _LONGEST: Final = 2000
 
@@ -124,7 +117,7 @@ class CasePages:
             200 if problem is None else 409,
             found=found,
             levels=LEVELS,
-            languages=LANGUAGES,
+            languages=LANGUAGES.items(),
             purposes=PURPOSES,
             can_act=self._desk.parts.cases is not None,
             can_draft=self._desk.parts.notices is not None,
