@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,11 @@ def test_other_commands_take_no_offence(file: Path) -> None:
         ("idle_s", "idle", "guard.limits.idle, which does not exist. The closest one is guard.limits.idle_s"),
         ("may =", "my =", "guard.peer.my, which does not exist. The closest one is guard.peer.may"),
         ('host = "127.0.0.1"', "", r"line \d+: guard.archive.host lacks a value"),
-        ("idle_s = 60", 'idle_s = "soon"', r"line \d+: guard.limits.idle_s is of the wrong type: expected a number, got text"),
+        (
+            "idle_s = 60",
+            'idle_s = "soon"',
+            r"line \d+: guard.limits.idle_s is of the wrong type: expected a number, got text",
+        ),
         ("[guard.archive]", "[archive]", "the key archive, which does not exist"),
     ],
 )
@@ -67,6 +72,32 @@ def test_a_mistake_is_told_by_its_key(file: Path, old: str, new: str, says: str)
     file.write_text(TEXT.replace(old, new))
     with pytest.raises(UsageError, match=says):
         load_guard(file, {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ('from = ["10.0.0.0/8"]', 'from = "10.0.0.0/8"', 14, "guard.peer.from is of the wrong type: expected a list"),
+        ("idle_s = 60", 'idle_s = "soon"', 9, "guard.limits.idle_s is of"),
+        ('host = "127.0.0.1"', 'hots = "127.0.0.1"', 7, "guard.archive.hots, which does not exist"),
+        ('host = "127.0.0.1"', "", 6, "guard.archive.host lacks a value"),
+        ('"127.0.0.1:2762"', "2762", 4, "guard.listen is of the wrong type"),
+        ('"127.0.0.1:2762"', '"x:y"', 4, "[guard] listen: 'x:y' should be HOST:PORT"),
+        ("[guard.archive]", "[guard.audit]\nkeep_days = 0\n[guard.archive]", 7, "[guard.audit] keep_days"),
+        ("names = [", "names = [5, ", 5, "guard.names is of the wrong type"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(file: Path, old: str, new: str, line: int, says: str) -> None:
+    file.write_text(TEXT.replace(old, new))
+    with pytest.raises(UsageError) as told:
+        load_guard(file, {})
+    assert re.match(rf"{re.escape(str(file))}, line {line}(:| has) ", str(told.value)) and says in str(told.value)
+    assert str(told.value).count(str(file)) == 1
+
+
+def test_a_mistake_in_the_environment_is_told_as_that(file: Path) -> None:
+    with pytest.raises(UsageError, match=r"variable LEADAPRON_GUARD__LIMITS__IDLE_S is of the wrong type"):
+        load_guard(file, {"LEADAPRON_GUARD__LIMITS__IDLE_S": "soon"})
 
 
 def test_without_the_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

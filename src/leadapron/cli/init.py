@@ -75,6 +75,11 @@ def guard(
     chosen = names or tuple(part.strip() for part in _ask("How peers reach this machine", _own_name()).split(","))
     for name in chosen:
         general_name(name)
+    if archive_web is None and (web is not None or web_kind is not None):
+        raise UsageError(
+            "--archive-web is missing: the pages stand before the archive's DICOMweb, REST or viewer, for example "
+            "--archive-web http://192.168.1.10:8042 --web-kind orthanc"
+        )
     if web is None and archive_web is not None:
         web = "0.0.0.0:8443"
     plan = Plan(
@@ -89,6 +94,7 @@ def guard(
         web_kind=web_kind or "dicomweb",
         data=data or os.environ.get(f"{PREFIX}DATA"),
     )
+    _refuse_shared(plan)
     _tell(plan, set_up(plan, config or Path(os.environ.get(FILE_VARIABLE) or CONFIGURATION)), config)
 
 
@@ -163,6 +169,16 @@ def watch(
     for step, why in steps:
         click.echo(f"    {step:<{width}}  {why}")
     click.echo(f"\nWho writes the notices only you know: fill in [notices] in {file}.")
+
+
+def _refuse_shared(plan: Plan) -> None:
+    from leadapron.guard.doors import refuse_shared, web_place
+
+    doors = {"--listen": plan.listen, "--enrol": plan.enrol, "--back": plan.back, "--web": plan.web}
+    behind = {"--archive": plan.archive}
+    if plan.archive_web is not None:
+        behind["--archive-web"] = web_place(plan.archive_web, "--archive-web")
+    refuse_shared({option: place for option, place in doors.items() if place is not None}, behind)
 
 
 def _need(given: dict[str, object]) -> None:

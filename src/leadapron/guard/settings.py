@@ -5,6 +5,7 @@ What peers may do stands there too; the policy reads those tables by itself, wit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -12,12 +13,15 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from leadapron.guard.doors import refuse_shared, web_place
 from leadapron.guard.policy.rules import PeerRules
 from leadapron.kernel.config import Settings, find_file, load
 from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort, parse_host_port
+from leadapron.kernel.misread import with_line
 
 HTTPS: Final = 443
+_OURS: Final = re.compile(r"\[([\w.]+)\] (\w+)")
 MOST_DAYS: Final = 36_500
 MOST_STUDIES: Final = 100_000
 """In an hour, as for peers."""
@@ -127,19 +131,44 @@ def load_guard(path: Path | None = None, environment: Mapping[str, str] | None =
     """The section ``[guard]`` of the file at ``path`` (None: the one that `find_file` finds).
 
     Raises `UsageError` where there is none, a key does not exist (with the closest that does), lacks or has a value of
-    the wrong type.
+    the wrong type, each with the line where it stands, and for doors that cannot be side by side.
     """
     path = path or find_file(environment)
     settings = load(_File, path=path, environment=environment)
     if settings.guard is None:
         where = "there is no configuration file" if path is None else f"{path} has no section [guard]"
         raise UsageError(f"{where}: 'leadapron init guard' writes one, or name another file: --config FILE")
-    keep = settings.guard.audit.keep_days
+    try:
+        return _meant(settings.guard)
+    except UsageError as error:
+        found = _OURS.match(str(error))
+        if found is None or path is None:
+            raise
+        raise UsageError(f"{with_line(path, (*found[1].split('.'), found[2]))}: {error}") from None
+
+
+def _meant(guard: Guard) -> Guard:
+    """Raises `UsageError`, beginning with section and key, for values that can't be meant."""
+    keep = guard.audit.keep_days
     if keep is not None and not 1 <= keep <= MOST_DAYS:
         raise UsageError(f"[guard.audit] keep_days must be from 1 to {MOST_DAYS}, not {keep}; left out it is for ever")
-    if settings.guard.web is None:
-        return settings.guard
-    return msgspec.structs.replace(settings.guard, web=_checked(settings.guard.web))
+    _doors(guard)
+    return guard if guard.web is None else msgspec.structs.replace(guard, web=_checked(guard.web))
+
+
+def _doors(guard: Guard) -> None:
+    archive, pages = guard.archive, guard.web if guard.archive.web is not None else None
+    written = {
+        "[guard] listen": guard.listen,
+        "[guard] enrol": guard.enrol,
+        "[guard.archive] back": archive.back,
+        "[guard.web] listen": None if pages is None else pages.listen,
+    }
+    doors = {what: parse_host_port(text, what, any_port=True) for what, text in written.items() if text}
+    behind = {"[guard.archive] port": HostPort(archive.host, archive.port)}
+    if archive.web is not None:
+        behind["[guard.archive] web"] = web_place(archive.web, "[guard.archive] web")
+    refuse_shared(doors, behind)
 
 
 def _checked(web: Web) -> Web:

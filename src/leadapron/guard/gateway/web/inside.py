@@ -12,10 +12,11 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import httpx2
 
+from leadapron.guard.doors import web_address
 from leadapron.guard.gateway.web.exchange import Refused
 from leadapron.guard.gateway.web.route import Kind
 from leadapron.kernel.errors import UsageError
@@ -33,9 +34,7 @@ class Inside:
     ``orthanc`` (its root: DICOMweb is below ``/dicom-web``) or ``dicomweb`` (the root of DICOMweb)."""
 
     def __init__(self, web: str, web_kind: str, *, ca: str | None = None, response_s: float = 120.0) -> None:
-        parts = urlsplit(web)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise UsageError("guard.archive.web must be an address such as http://127.0.0.1:8042")
+        parts = web_address(web, "guard.archive.web")
         if web_kind not in ("orthanc", "dicomweb"):
             raise UsageError(f"guard.archive.web_kind is orthanc or dicomweb, not {web_kind!r}")
         self.is_orthanc = web_kind == "orthanc"
