@@ -14,6 +14,7 @@ from leadapron.console.pages.cases import CasePages
 from leadapron.console.pages.desk import Desk, Refusal
 from leadapron.console.pages.exposures import ExposurePages
 from leadapron.console.pages.notices import NoticePages
+from leadapron.console.pages.once import Once
 from leadapron.console.pages.overview import OverviewPage
 from leadapron.console.pages.rounds import RoundPages
 from leadapron.kernel.errors import LeadApronError
@@ -38,6 +39,8 @@ class Pages:
                 LeadApronError: self.failed,
             },
         )
+
+        self.app.state.once = Once(desk.clock)
 
     async def begin(self) -> None:
         """Make what the first visitor would wait for."""

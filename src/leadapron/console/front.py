@@ -26,6 +26,7 @@ from leadapron.guard.gateway.web.strangers import Strangers
 from leadapron.guard.gateway.web.target import Malformed, Target, parse
 from leadapron.guard.identity.people.people import People
 from leadapron.guard.identity.people.requests import SESSION_COOKIE, forged
+from leadapron.kernel.errors import LeadApronError
 from leadapron.kernel.hostport import HostPort
 
 MAX_FORM: Final = 256 * 1024
@@ -34,6 +35,7 @@ MAX_FIELDS: Final = 100
 SECURE_PREFIX: Final = "__Host-leadapron-"
 PLAIN_PREFIX: Final = "leadapron-"
 LOGIN: Final = "/guard/login"
+AWAY: Final = b"This cannot be answered at this moment. Try again in a minute; why stands in the log of the console.\n"
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -81,6 +83,10 @@ class Front:
             return
         except asyncio.CancelledError:
             raise
+        except LeadApronError as error:
+            _log.error("a request could not be answered: %s", error)
+            if not exchange.started:
+                await exchange.answer(503, AWAY)
         except Exception as error:
             _log.error("a request ended in an error of ours: %s", type(error).__name__, exc_info=error)
             if not exchange.started:
@@ -88,13 +94,7 @@ class Front:
 
     def _base(self, exchange: Exchange) -> str:
         """Our own address as the browser called us, which must be one of ours."""
-        host = (exchange.header("host") or "").lower()
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
-            name = None
-        if name is None or any(sign in host for sign in "/?#@\\ "):
-            raise Malformed("the Host header is none")
+        name, host = exchange.host()
         if name not in self._hosts:
             raise Refused(421, "asked for a host that is not ours")
         return f"{'http' if self._plain else 'https'}://{host}"
@@ -114,7 +114,7 @@ class Front:
             await exchange.answer(303, None, (b"location", elsewhere.encode() + asked))
         elif first == "guard":
             await self._within(exchange, scope, target, base, self._login, None)
-        elif first == "static":
+        elif first == "static" and len(target.segments) == 2 and target.segments[1] and exchange.method != "POST":
             await self._within(exchange, scope, target, base, self._pages, None)
         else:
             visitor = self._visitor(exchange)
@@ -174,8 +174,7 @@ class Front:
         partial = exchange.header("hx-request") is not None
         asked = exchange.raw_path + (b"?" + exchange.raw_query if exchange.raw_query else b"")
         if partial:  # the page it stands in, not the part of it
-            shown = urlsplit(exchange.header("hx-current-url") or "/")
-            asked = f"{shown.path}{'?' + shown.query if shown.query else ''}".encode("ascii", "replace")
+            asked = _within_us(exchange.header("hx-current-url") or "/")
         elif exchange.method != "GET":
             asked = b"/"
         login = f"{LOGIN}?next={quote(asked.decode('ascii'), safe='')}".encode()
@@ -183,6 +182,15 @@ class Front:
             await exchange.answer(401, None, (b"hx-redirect", login))
         else:
             await exchange.answer(303, None, (b"location", login))
+
+
+def _within_us(url: str) -> bytes:
+    """Path and query of what stands in a browser's address line; the first page for what is no address."""
+    try:
+        shown = urlsplit(url)
+    except ValueError:
+        return b"/"
+    return f"{shown.path}{'?' + shown.query if shown.query else ''}".encode("ascii", "replace")
 
 
 async def _nothing() -> Message:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from leadapron.console.pages.once import Once
 from leadapron.console.parts import Parts
 from leadapron.console.render import page
 from leadapron.console.settings import Console
@@ -26,6 +27,8 @@ from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.track.database import failures
 
 MAX_FIELDS: Final = 400
+MOST_NUMBER: Final = 2**63 - 1
+"""Databases have no larger ones, and take a larger one amiss."""
 MENU: Final = (
     ("overview", "/", "Overview"),
     ("exposures", "/exposures", "Exposures"),
@@ -93,7 +96,7 @@ def needs(permission: Permission, handler: Handler) -> Handler:
 
     async def only(request: Request) -> Response:
         visitor = visitor_of(request)
-        if not (visitor.views and visitor.may(permission)):
+        if not (visitor.views and visitor.may(permission)) or (visitor.first and request.method == "POST"):
             wanted = permission if visitor.views else VIEW
             raise Refusal(
                 403,
@@ -103,7 +106,11 @@ def needs(permission: Permission, handler: Handler) -> Handler:
                 else f"It takes the permission {wanted}. Whoever runs this console grants it: "
                 f"leadapron user may {visitor.name} LIST",
             )
-        return await handler(request)
+        if request.method != "POST":
+            return await handler(request)
+        sent = f"{request.url.path}\n".encode() + bytes(request.state.form)
+        once: Once = request.app.state.once
+        return await once(visitor.name, sent, lambda: handler(request))
 
     return only
 
@@ -139,13 +146,17 @@ def typed(fields: dict[str, str], name: str, most: int, what: str, *, needed: bo
 
 
 def number_of(request: Request, name: str = "id") -> int:
-    return int(request.path_params[name])
+    number = int(request.path_params[name])
+    if number > MOST_NUMBER:
+        raise Refusal(404, "Not found", "There is nothing of that number.")
+    return number
 
 
 def paged(request: Request, size: int) -> int:
     """The offset that the address asks for."""
-    text = request.query_params.get("page", "1")
-    return (min(int(text), 100_000) - 1) * size if text.isascii() and text.isdigit() and int(text[:7]) > 0 else 0
+    text = request.query_params.get("page", "")
+    number = int(text[:7]) if text.isascii() and text.isdigit() else 1
+    return (max(1, min(number, 100_000)) - 1) * size
 
 
 def chosen(request: Request, name: str, among: tuple[str, ...]) -> str | None:
@@ -177,7 +188,7 @@ WORDS: Final = {
     "escalated": "The case is escalated.",
     "drafted": "A notice is drafted. Nothing is sent until somebody approves it.",
     "edited": "The notice is changed.",
-    "approved": "Approved. It goes out with the next sending.",
+    "approved": "Approved. Mail goes out with the next sending; a letter is printed and posted by a person.",
     "dropped": "The notice is dropped.",
     "resolved": "It is decided what became of the notice.",
     "sending": "What is approved and due is being sent.",

@@ -46,6 +46,7 @@ ORDERS: Final = (
 STATES: Final = ("open", "closed")
 _KEYS: Final = ("text", "state", "country", "product", "severity", "campaign", "order")
 _log: Final = logging.getLogger(__name__)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ORDER: Final = re.compile(r"-?[a-z_]{1,20}")
 LABELS: Final = {
     "organisation": "Organisation",
@@ -68,13 +69,14 @@ class ExposurePages:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._exposures = Exposures(desk.engine, desk.clock)
-        self._looking: set[asyncio.Task[int]] = set()
+        self._looking: dict[int, asyncio.Task[int]] = {}
 
     async def close(self) -> None:
         """Ends looks that are under way; what they saw by then is kept."""
-        for task in self._looking:
+        looking = list(self._looking.values())
+        for task in looking:
             task.cancel()
-        await asyncio.gather(*self._looking, return_exceptions=True)
+        await asyncio.gather(*looking, return_exceptions=True)
 
     def routes(self) -> list[Route]:
         return [
@@ -127,9 +129,7 @@ class ExposurePages:
 
     async def save(self, request: Request) -> Response:
         fields = fields_of(request)
-        if visitor_of(request).first:
-            raise Refusal(403, "You may not do that", "The first look only shows.")
-        query = urlencode(filters_of(dict(parse_qsl(fields.get("query", "")[:2000], max_num_fields=20))))
+        query = urlencode(filters_of(dict(parse_qsl(fields.get("query", "")[:2000]))))
         try:
             name = typed(fields, "name", 80, "a name for the view")
         except UsageError as error:
@@ -182,19 +182,20 @@ class ExposurePages:
         rounds, number = self._desk.parts.rounds, number_of(request)
         if rounds is None:
             raise Refusal(409, "Not here", "This console runs no scans: 'leadapron up' does.")
+        if number in self._looking:
+            return to(f"/exposures/{number}", "retest")
         if len(self._looking) >= MOST_LOOKS:
             return await self._one(request, f"{MOST_LOOKS} looks are under way already; wait for one to end.")
-        task = asyncio.create_task(rounds.retest([number]))
-        self._looking.add(task)
-        task.add_done_callback(self._looked)
+        task = self._looking[number] = asyncio.create_task(rounds.retest([number]))
+        task.add_done_callback(lambda task: self._looked(number, task))
         done, _ = await asyncio.wait({task}, timeout=REFUSED_S)
         error = task.exception() if done and not task.cancelled() else None
         if isinstance(error, LeadApronError):
             return await self._one(request, told(error))
         return to(f"/exposures/{number}", "retest")
 
-    def _looked(self, task: asyncio.Task[int]) -> None:
-        self._looking.discard(task)
+    def _looked(self, number: int, task: asyncio.Task[int]) -> None:
+        del self._looking[number]
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.warning("a look from the console: %s", error)
 
@@ -202,9 +203,11 @@ class ExposurePages:
         hints, number, by = self._desk.parts.hints, number_of(request), visitor_of(request).by
         if hints is None:
             raise Refusal(409, "Not here", "This console cannot decide owner hints.")
-        state: Literal["confirmed", "rejected"]
-        state = "confirmed" if fields_of(request).get("state") == "confirmed" else "rejected"
+        given = fields_of(request).get("state")
+        state: Literal["confirmed", "rejected"] = "confirmed" if given == "confirmed" else "rejected"
         try:
+            if given != state:
+                raise UsageError("say whether the hint is confirmed or rejected")
             hint = number_of(request, "hint")
             if (await asyncio.to_thread(hints.get, hint)).exposure_id != number:
                 raise UsageError(f"hint {hint} is about another exposure")
@@ -230,7 +233,8 @@ class ExposurePages:
 
 def filters_of(given: dict[str, str]) -> dict[str, str]:
     """What is asked for, as far as it can be: what no menu offers is left out, not guessed at."""
-    found = {key: given[key].strip()[:200] for key in _KEYS if given.get(key, "").strip()}
+    plain = {key: _CONTROL.sub("", given.get(key, "")).strip()[:200] for key in _KEYS}
+    found = {key: value for key, value in plain.items() if value}
     if found.get("state") not in STATES:
         found.pop("state", None)
     if found.get("severity") not in SEVERITIES:

@@ -28,6 +28,9 @@ GRACE_S: Final = 60.0
 LEAST_PER_SECOND: Final = 4096
 
 _LENGTH: Final = re.compile(r"[0-9]{1,19}")
+_HOST: Final = re.compile(
+    r"([A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?"
+)
 _COOKIE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 WORDS: Final = {
     400: "Bad request",
@@ -116,6 +119,14 @@ class Exchange:
         if len(values) > 1:
             raise Malformed(f"the header {name} stands there twice")
         return values[0].decode("latin-1").strip() if values else None
+
+    def host(self) -> tuple[str, str]:
+        """What the Host header names, without brackets or port, and all of it; in small letters. Raises `Malformed`."""
+        host = (self.header("host") or "").lower()
+        match = _HOST.fullmatch(host)
+        if match is None or int(match[2] or 0) > 65535:
+            raise Malformed("the Host header is none")
+        return match[1].strip("[]"), host
 
     def cookie(self, name: str) -> str | None:
         """The value of a cookie, RFC 6265 §5.4. Raises `Malformed` where there are two of the name."""

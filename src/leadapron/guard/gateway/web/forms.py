@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,8 @@ from leadapron.guard.identity.people.requests import DEVICE_COOKIE, SESSION_COOK
 
 MAX_FIELDS: Final = 16
 DEVICE_LASTS_S: Final = 90 * 86_400
+
+_log: Final = logging.getLogger(__name__)
 
 
 def person_of(people: People, request: Request) -> Person | None:
@@ -95,6 +98,17 @@ def spaced(secret: str) -> str:
 
 def json_text(text: str, status: int = 200) -> Response:
     return Response(text, status, media_type="application/json")
+
+
+async def away(request: Request, error: Exception) -> Response:
+    """The database of people is away, or the audit trail cannot be written. Why is for whoever reads the log."""
+    _log.error("a page could not be answered: %s", error)
+    return Response("This cannot be answered at this moment. Try again in a minute.\n", 503, media_type="text/plain")
+
+
+async def malformed(request: Request, error: Exception) -> Response:
+    """Cookies that can be read in two ways, which are looked at here only."""
+    return Response("Bad request\n", 400, media_type="text/plain")
 
 
 async def not_found(request: Request, error: Exception | None) -> Response:

@@ -30,9 +30,6 @@ MAX_FORM: Final = 64 * 1024
 MAX_HEAD: Final = 16 * 1024
 MAX_FIELDS: Final = 100
 
-_HOST: Final = re.compile(
-    r"([A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?"
-)
 _PORT: Final = re.compile(r":[0-9]+$")
 _BEARER: Final = re.compile(r"[Bb]earer +([A-Za-z0-9._~+/=-]{1,512})")
 
@@ -101,13 +98,10 @@ class Front:
 
     def _base(self, exchange: Exchange) -> str:
         """Our own address as the client called us. It stands in answers, so it must be one of ours."""
-        host = exchange.header("host") or ""
-        match = _HOST.fullmatch(host)
-        if match is None:
-            raise Malformed("the Host header is none")
-        if self._hosts and match[1].strip("[]").lower() not in self._hosts:
+        name, host = exchange.host()
+        if self._hosts and name not in self._hosts:
             raise Refused(421, "asked for a host that is not ours")
-        return f"https://{host.lower()}"
+        return f"https://{host}"
 
     def _outside(self, exchange: Exchange, who: Who, base: str) -> str:
         """Our address for use in answers: the configured one, else as we were called. Programs (dicomweb-client is one)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from starlette.applications import Starlette
@@ -21,12 +21,14 @@ from leadapron.guard.gateway.web.account import AccountPages
 from leadapron.guard.gateway.web.forms import (
     MAX_FIELDS,
     address_of,
+    away,
     cookie_of,
     enter,
     fields_of,
     forget,
     json_text,
     keep,
+    malformed,
     not_found,
     person_of,
     sentence,
@@ -35,6 +37,7 @@ from leadapron.guard.gateway.web.forms import (
     wait_told,
 )
 from leadapron.guard.gateway.web.render import page, qr, static
+from leadapron.guard.gateway.web.target import Malformed
 from leadapron.guard.identity.people.enrolment import Begun, Enrolled, NotEnrolled
 from leadapron.guard.identity.people.model import (
     LoginRefused,
@@ -46,7 +49,7 @@ from leadapron.guard.identity.people.people import People
 from leadapron.guard.identity.people.provider import Unusable
 from leadapron.guard.identity.people.requests import DEVICE_COOKIE, OIDC_COOKIE, SESSION_COOKIE
 from leadapron.guard.policy.permission import Permission
-from leadapron.kernel.errors import UsageError
+from leadapron.kernel.errors import LeadApronError, UsageError
 
 NEXT_COOKIE: Final = "__Host-leadapron-next"
 HOME: Final = "/guard/"
@@ -93,7 +96,8 @@ class Pages:
             *self._account.routes(),
             Route("/guard/static/{name}", self.static),
         ]
-        return Starlette(routes=routes, exception_handlers={404: not_found, 405: not_found})
+        handlers: dict[Any, Any] = {404: not_found, 405: not_found, LeadApronError: away, Malformed: malformed}
+        return Starlette(routes=routes, exception_handlers=handlers)
 
     # ---- being in ----------------------------------------------------------------------------------------------------
 
