@@ -188,6 +188,24 @@ def test_a_scan_that_another_process_runs_is_left_alone(store: Store, engine: sa
         store.take_up(number)
 
 
+@pytest.mark.parametrize("location", ["postgresql"], indirect=True)
+def test_a_scan_that_another_machine_runs_is_left_alone(store: Store, engine: sa.Engine, location: str) -> None:
+    """Whose processes cannot be looked at; the database knows who is connected."""
+    town = structs.replace(START, campaign="town")
+    with Store.open(location) as there:
+        number = there.begin_scan(town)
+        with engine.begin() as connection:
+            connection.execute(scans.update().values(process="elsewhere 1 5"))
+        for begin in (lambda: store.begin_scan(town), lambda: store.take_up(number)):
+            with pytest.raises(UsageError, match=f"scan {number} of these targets still runs, on 'elsewhere'"):
+                begin()
+        there.append(number, [sighting_row(*exposed(5))], 1, None)
+    store.take_up(number)
+    assert store.scan(number).process == this_process()
+    with Store.open(location) as there, pytest.raises(UsageError, match="still runs"):
+        there.take_up(number)
+
+
 @pytest.mark.parametrize(
     "mark",
     [None, "", "elsewhere 1 5", "nonsense", pytest.param(f"{this_process()}0", id="this host, begun at another time")],

@@ -32,6 +32,7 @@ State = Literal["running", "stopped", "done", "failed"]
 
 _CHUNK = 500  # rows that an iterator holds at a time
 _INSERT = sightings.insert()
+_SCANNING = 0x4C42  # the first half of PostgreSQL's lock; the second is the scan's number
 T = TypeVar("T")
 
 
@@ -76,6 +77,7 @@ class Store:
     def __init__(self, engine: sa.Engine, clock: Clock | None = None) -> None:
         self._engine = engine
         self._clock = clock or SystemClock()
+        self._session: sa.Connection | None = None
 
     @classmethod
     def open(cls, location: str | Path, clock: Clock | None = None) -> Store:
@@ -83,6 +85,9 @@ class Store:
         return cls(open_engine(location), clock)
 
     def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session = None
         self._engine.dispose()
 
     def __enter__(self) -> Store:
@@ -122,8 +127,11 @@ class Store:
                 running = sa.and_(scans.c.campaign == start.campaign, scans.c.state == "running")
                 for number, process in connection.execute(sa.select(scans.c.id, scans.c.process).where(running)).all():
                     _alone(number, process)
+                    self._hold(number, process)
+                    self._leave(number)
             key = connection.execute(scans.insert().values(row)).inserted_primary_key
-        assert key is not None
+            assert key is not None
+            self._hold(int(key[0]), None)
         return int(key[0])
 
     def take_up(self, scan_id: int) -> None:
@@ -139,6 +147,7 @@ class Store:
                     raise UsageError(f"another process has ended scan {scan_id} meanwhile; start without --resume")
                 if state == "running":
                     _alone(scan_id, process)
+                self._hold(scan_id, process)
             connection.execute(mine.values(values))
 
     def append(
@@ -178,6 +187,21 @@ class Store:
     def _update(self, scan_id: int, values: dict[str, Any]) -> None:
         with failures(self._engine), self._engine.begin() as connection:
             connection.execute(scans.update().where(scans.c.id == scan_id).values(values))
+
+    def _hold(self, scan_id: int, process: str | None) -> None:
+        """Hold a lock for as long as this store is open: PostgreSQL serves several machines, and whether a process runs
+        on another one cannot be looked at. Raises ``UsageError`` where another store holds it."""
+        if self._engine.dialect.name == "postgresql":
+            if self._session is None:
+                self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            taken = self._session.execute(sa.select(sa.func.pg_try_advisory_lock(_SCANNING, scan_id))).scalar()
+            if not taken:
+                host = (process or "").partition(" ")[0]
+                raise UsageError(f"scan {scan_id} of these targets still runs, on {host!a}. Stop that one first")
+
+    def _leave(self, scan_id: int) -> None:
+        if self._session is not None:
+            self._session.execute(sa.select(sa.func.pg_advisory_unlock(_SCANNING, scan_id)))
 
     # ---- reading -----------------------------------------------------------------------------------------------------
 
