@@ -78,7 +78,9 @@ def test_each_case_says_by_which_commands_it_goes_on(data: Path) -> None:
     run(data, "follow")
     assert "\n  leadapron notices show 1\n  leadapron notices approve 1\n" in run(data, "show", "2").stdout
     run(data, "hold", "2", "--why", "the minister calls")
-    assert "\n  leadapron cases release 2\n" in run(data, "show", "2").stdout
+    assert "\n  leadapron cases release 2 --why TEXT\n" in run(data, "show", "2").stdout
+    run(data, "refuse", "clinic.example", "--why", "their lawyer")
+    assert "\n  leadapron cases close 2 --why TEXT\n" in run(data, "show", "2").stdout, "nothing takes that back"
 
 
 def test_programs_read_the_same(data: Path, tmp_path: Path) -> None:

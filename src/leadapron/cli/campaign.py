@@ -95,7 +95,8 @@ def show(name: str, place: Place, format_: str, limit: int) -> None:
     if rounds:
         with console_on(None) as console:
             console.print(scans_table(rounds, verdicts, console.width))
-        click.echo(f"\nleadapron report --campaign {campaign.name} shows what changed between the last two.")
+        if len(rounds) > 1:
+            click.echo(f"\nleadapron report --campaign {campaign.name} shows what changed between the last two.")
     else:
         click.echo(f"No round yet. leadapron scan --campaign {campaign.name} runs one now.")
 

@@ -124,7 +124,8 @@ def show(number: int, format_: str, place: Place) -> None:
     with _desk(place) as desk:
         case = desk.cases.get(number)
         told = desk.cases.steps(number), desk.notices(number), desk.advice([case])[number]
-        print_pieces(cases_table.whole(case, *told, format_))
+        refused = desk.cases.refused(case.owner, case.address) is not None
+        print_pieces(cases_table.whole(case, *told, format_, refused=refused))
 
 
 @command.command("open", short_help="Open a case about an exposed server.")

@@ -95,9 +95,15 @@ def foot(cases: Sequence[Case], total: int, offset: int, only: bool, counts: Map
 
 
 def whole(
-    case: Case, steps: Sequence[Step], notices: Sequence[tuple[int, str, str, int, str]], advice: str, format_: str
+    case: Case,
+    steps: Sequence[Step],
+    notices: Sequence[tuple[int, str, str, int, str]],
+    advice: str,
+    format_: str,
+    *,
+    refused: bool = False,
 ) -> Iterator[str]:
-    """All of one case."""
+    """All of one case. ``refused``: nobody may be written to in it, and nothing takes that back."""
     if format_ == "json":
         names = ("id", "purpose", "channel", "level", "state")
         document = Whole(case, advice, tuple(steps), tuple(dict(zip(names, one, strict=True)) for one in notices))
@@ -113,7 +119,7 @@ def whole(
     if case.level:
         yield f"Taken to the {TITLES[case.level]}.\n"
     yield f"Next: {clean(advice)}.\n"
-    yield from (f"  {line}\n" for line in _how(case, notices))
+    yield from (f"  {line}\n" for line in _how(case, notices, refused))
     yield "\n"
     yield from wrapped(
         ("when", "who", "what", "then", ""),
@@ -135,11 +141,11 @@ def whole(
         )
 
 
-def _how(case: Case, notices: Sequence[tuple[int, str, str, int, str]]) -> Iterator[str]:
+def _how(case: Case, notices: Sequence[tuple[int, str, str, int, str]], refused: bool) -> Iterator[str]:
     """The commands by which a person does what is next, where it is theirs to do."""
     waiting = [(id, state, channel) for id, _, channel, _, state in notices if state in ("draft", "approved", "unsure")]
     if case.hold is not None:
-        yield f"leadapron cases release {case.id}"
+        yield f"leadapron cases {'close' if refused else 'release'} {case.id} --why TEXT"
     elif waiting:
         id, state, channel = waiting[-1]
         if state == "draft":

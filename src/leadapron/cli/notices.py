@@ -318,8 +318,11 @@ def letter(number: int, output: Path, place: Place) -> None:
 
     with _desk(place) as desk:
         (made,) = desk.letter(number)
+        state = desk.get(number).state
     write_bytes(output, [made], private=True)
     print(f"wrote {output}", file=sys.stderr)
+    if state == "approved":
+        print(f"When it is posted: leadapron notices resolve {number} --sent", file=sys.stderr)
 
 
 @command.command("arms", short_help="Say which kind of notice got more servers closed.")

@@ -74,7 +74,8 @@ def recipient(
         mailbox = _abuse(connection, case.exposure_id)
         if mailbox is None:
             raise UsageError(
-                f"no abuse mailbox of the network of {case.endpoint} is known: leadapron owner looks it up"
+                f"no abuse mailbox of the network of {case.endpoint} is known: 'leadapron owner look-up "
+                f"{case.exposure_id}' asks for it; --to MAILBOX names one"
             )
         return _mail(mailbox, language, code)
     return _authority(LEVELS[level], land, channel, language, code)
@@ -123,7 +124,10 @@ def _owner(
 
 def _authority(level: str, land: Country | None, channel: Channel | None, language: str, code: str | None) -> Recipient:
     if land is None:
-        raise UsageError(f"the server's country is not known, so neither is its {level}: leadapron owner looks it up")
+        raise UsageError(
+            f"the server's country is not known, so neither is its {level}: 'leadapron owner look-up' asks for it, "
+            "'leadapron owner add EXPOSURE country CODE' says it"
+        )
     contact: Contact | None = land.cert if level == "cert" else land.regulator
     if contact is None:
         where = f"; {_TEAMS} lists them by country" if level == "cert" else ""
