@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +15,7 @@ from msgspec import structs
 from leadapron.watch.track.exposures.doors import regroup
 from leadapron.watch.track.exposures.episode import Size
 from leadapron.watch.track.exposures.model import Marks
-from leadapron.watch.track.exposures.moves import GROWTH, MORE, TELLING, Trace, moves
+from leadapron.watch.track.exposures.moves import GROWTH, MORE, TELLING, Trace, _may_have_grown, moves
 
 IDS = st.integers(1, 8)
 
@@ -77,6 +82,41 @@ def traces(rows: list[tuple[int, int, int, str | None, str, int]], first: int) -
         )
         for n, (host, port, archive, certificate, product, studies) in enumerate(rows)
     ]
+
+
+ALONE = st.lists(st.tuples(st.integers(90, 700), st.sampled_from([None, 900, 960, 5000])), max_size=8)
+
+
+@given(ALONE, ALONE)
+def test_each_pair_that_can_only_be_one_is_guessed(gone: list[tuple[int, int | None]], new: list) -> None:  # type: ignore[type-arg]
+    def alone(rows: list[tuple[int, int | None]], first: int) -> list[Trace]:
+        found = traces([(n, 104, n, None, "DCMTK", studies) for n, (studies, _) in enumerate(rows)], first)
+        return [
+            structs.replace(one, marks=structs.replace(one.marks, size=Size(studies, studies, images)))
+            for one, (studies, images) in zip(found, rows, strict=True)
+        ]
+
+    olds, news = alone(gone, 100), alone(new, 200)
+    fits = {
+        (a.key, b.key)
+        for a, b in itertools.product(olds, news)
+        if gone[a.key - 100][0] >= TELLING <= new[b.key - 200][0] and _may_have_grown(a, b)
+    }
+    olds_of, news_of = Counter(b for _, b in fits), Counter(a for a, _ in fits)
+    expected = {(a, b) for a, b in fits if olds_of[b] == news_of[a] == 1}
+    assert {(move.old, move.new) for move in moves(olds, news)} == expected
+
+
+def test_a_country_that_is_renumbered_takes_no_time() -> None:
+    def street(first: int, certificate: Callable[[int], str | None], port: int = 104) -> list[Trace]:
+        rows = [(n, port, n, certificate(n), "DCMTK", 500 + n) for n in range(4000)]
+        return traces(rows, first)
+
+    began = time.monotonic()
+    assert len(moves(street(10_000, str), street(20_000, str, 11112))) == 4000
+    assert moves(street(10_000, lambda n: "one"), street(20_000, lambda n: "one")) == []
+    assert moves(street(10_000, lambda n: None), street(20_000, lambda n: None)) == []
+    assert time.monotonic() - began < 15  # a bound, not a speed: pair by pair it would be minutes
 
 
 @given(TRACES, TRACES, st.sets(st.sampled_from(["ab", "cd"])))
