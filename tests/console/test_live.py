@@ -84,6 +84,7 @@ async def test_a_round_is_seen_paused_and_asked_for(
         await until("it runs", lambda: shows("<progress"))
         page = (await anna.get("/scans?polls=1")).text
         assert "own-one" in page and "of 64" in page and 'hx-get="/scans?polls=2"' in page
+        await until("its campaign says so", lambda: shows("Its round runs now"))
         tired = (await anna.get("/scans?polls=3")).text
         assert "hx-get" not in tired.split("</section>")[0] and "Follow it again" in tired
         await until("the campaign is known", lambda: shows("/scans/own-one/pause"))

@@ -8,76 +8,44 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
+import browsing as shared
 from guard.web.serving import Served
 from peers.certificates import Certificates
-
-SIZES = {"desk": (1280, 800), "phone": (360, 740)}
 
 
 @asynccontextmanager
 async def browsing(certificates: Certificates) -> AsyncIterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.fail("Chromium is not installed, and these tests look at the pages in it: apt-get install -y chromium")
     certificate = x509.load_pem_x509_certificate(certificates.server_certificate.read_bytes())
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     trusted = base64.b64encode(hashlib.sha256(key).digest()).decode()
-    async with async_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-        arguments.append(f"--ignore-certificate-errors-spki-list={trusted}")  # a good certificate for WebAuthn, too
-        browser = await playwright.chromium.launch(executable_path=program, args=arguments)
+    # Pinned, so that it is a good certificate for WebAuthn, too.
+    async with shared.browsing(f"--ignore-certificate-errors-spki-list={trusted}") as browser:
         yield browser
-        await browser.close()
 
 
-class Watched:
-    """A page, and what it complained about or asked of others."""
+class Watched(shared.Watched):
+    """A page of a guard, and what it complained about or asked of others."""
 
     def __init__(self, page: Page, served: Served) -> None:
-        self.page, self.problems = page, []  # type: tuple[Page, list[str]]
-        page.on("console", lambda message: self._note(message.type, message.text))
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("request", lambda request: self._asked(request.url, served.base))
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning") and "status of 40" not in text and "DevTools" not in text:
-            self.problems.append(text)
-
-    def _asked(self, url: str, base: str) -> None:
-        if not url.startswith((base + "/", "data:", "blob:")):
-            self.problems.append(f"asked {url}")
+        super().__init__(page, served.base)
 
 
 async def looked_at(page: Page, name: str) -> None:
     """In each size and light: no sideways scrolling, every field has a label, focus can be seen."""
-    for size, (width, height) in SIZES.items():
-        await page.set_viewport_size({"width": width, "height": height})
-        for scheme in ("light", "dark"):
-            await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            sideways = await page.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            assert sideways <= 0, f"{name} sticks out at {width}"
-            if shots := os.environ.get("GUARD_SHOTS"):
-                await page.screenshot(path=f"{shots}/{name}-{size}-{scheme}.png", full_page=True)
+    async for size, scheme in shared.each_way(page, name, "GUARD_SHOTS"):
+        contrast = await page.evaluate(CONTRAST)
+        assert contrast == [], f"{name}, {size}, {scheme}: too little contrast: {contrast}"
     unlabelled = await page.evaluate(UNLABELLED)
     assert unlabelled == []
     assert await page.evaluate("document.documentElement.lang") == "en"
     assert await page.locator("main").count() == 1 and await page.locator("h1").count() == 1
-    contrast = await page.evaluate(CONTRAST)
-    assert contrast == [], f"{name}: too little contrast: {contrast}"
-    await page.emulate_media(color_scheme="light")
-    await page.set_viewport_size({"width": 1280, "height": 800})
 
 
 UNLABELLED = """[...document.querySelectorAll('input:not([type=hidden]), textarea')]
