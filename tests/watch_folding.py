@@ -78,6 +78,7 @@ def save(
     ]
     store.append(number, rows, len(rows), {"closed": len(gone)}, gone)
     store.finish(number, "done")
+    store.close()
     return number
 
 

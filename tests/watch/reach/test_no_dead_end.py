@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from casework import CLINIC, Desk
+from casework import CLINIC, PORT, Desk
 from leadapron.kernel.clock import iso
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.cases.advice import advice
 from leadapron.watch.reach.cases.model import Case, Owner
 from leadapron.watch.track.tables import notices
 from postroom import Bureau
+from sightings import address, archive, exact
+from watch_folding import rejecting, round_of
 
 
 class Lost(Desk):
@@ -231,3 +233,48 @@ def test_nobody_is_thanked_for_what_stands_open_again(engine: sa.Engine) -> None
     assert desk.cases.objection(1, "thanks") == "it is not closed any more"
     desk.follow()
     assert desk.notices()[-1] == ("thanks", 0, "dropped")
+
+
+@pytest.mark.parametrize("closes", [1, 2])
+def test_nobody_is_thanked_while_another_door_of_the_archive_stands_open(engine: sa.Engine, closes: int) -> None:
+    desk = Desk(engine)
+    doors = {(address(2), PORT): (address(1), PORT)}
+    round_of(engine, 0, [archive(1, exact(500)), archive(2, exact(500))], doors=doors)
+    desk.follow()
+    for number, mailbox in ((1, "one@clinic.example"), (2, "two@clinic.example")):
+        desk.cases.confirm(desk.case(number).id, Owner(organisation="Clinic", mailbox=mailbox), "ada")
+    desk.send(*desk.follow().drafted)
+    stays = 3 - closes
+    for day in (1, 2):
+        desk.calendar.day = day
+        round_of(engine, day, [archive(stays, exact(500)), rejecting(address(closes))])
+    assert desk.follow().drafted == ()
+    case = desk.case(closes)
+    assert (case.state, case.due) == ("fixed", "close")
+    assert desk.cases.objection(case.id, "thanks") == f"the same archive stands open at {address(stays)}:{PORT}"
+    for day in (3, 4):
+        desk.calendar.day = day
+        round_of(engine, day, [rejecting(address(1)), rejecting(address(2))])
+    assert len(desk.follow().drafted) == 1, "now it is closed"
+
+
+def test_what_a_notice_says_of_earlier_ones_is_about_its_reader_and_this_time(engine: sa.Engine) -> None:
+    desk = Bureau(engine)
+    desk.notified(1)
+    desk.calendar.day = 10
+    desk.cases.confirm(1, Owner(organisation="The right one", mailbox="it@right.example"), "ada")
+    desk.scan(1)
+    desk.send(*desk.follow().drafted)
+    desk.calendar.day = 24
+    desk.scan(1)
+    (reminder,) = desk.follow().drafted
+    body = desk.desk.get(reminder).body
+    assert "On 11 November 2026 we wrote to you" in body, "the other owner got that of the first"
+    for desk.calendar.day in (25, 26):
+        desk.scan(closed=(1,))
+    desk.follow()
+    desk.calendar.day = 200
+    desk.scan(1)
+    desk.follow()
+    desk.cases.confirm(1, Owner(organisation="The right one", mailbox="it@right.example"), "ada")
+    assert "11 November 2026" not in desk.desk.preview(1, "reminder").body, "that was before it was closed"

@@ -16,12 +16,13 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from leadapron.kernel.clock import iso
+from leadapron.kernel.hostport import HostPort
 from leadapron.watch.reach.cases import refusals
 from leadapron.watch.reach.cases.model import Case, Due, Kind, Owner, State, actor, after
 from leadapron.watch.reach.cases.reading import Reading
 from leadapron.watch.reach.cases.words import said, who
 from leadapron.watch.reach.mailbox import canonical
-from leadapron.watch.track.tables import cases, notices, steps
+from leadapron.watch.track.tables import cases, exposures, notices, sightings, steps
 
 _DUE: Final[dict[str, Due]] = {"first": "first", "reminder": "reminder", "escalation": "escalation", "thanks": "thanks"}
 Values = dict[str, Any]
@@ -57,7 +58,11 @@ class Changing(Reading):
             return f"the case is on hold: {case.hold}"
         # What scans proved counts before the next round tells the case.
         if purpose == "thanks":
-            return None if case.state in ("fixed", "closed") and not case.is_open else "it is not closed any more"
+            if case.state not in ("fixed", "closed") or case.is_open:
+                return "it is not closed any more"
+            with self._within(connection) as inside:
+                left = self._other_door(inside, case)
+            return None if left is None else f"the same archive stands open at {left}"
         if case.state in ("fixed", "closed"):
             return f"the case is {case.state}"
         if not case.is_open:
@@ -143,13 +148,32 @@ class Changing(Reading):
         return values
 
     def _proved(self, connection: sa.Connection, case: Case) -> Values:
-        """What is due once it is proved closed: thanks to an owner who was written to, then the end."""
+        """What is due once it is proved closed: thanks to an owner who was written to, then the end. Nobody is thanked
+        for one door while another of the same archive stands open: its patients are no safer for it."""
         written = sa.select(notices.c.id).where(
             notices.c.case_id == case.id, notices.c.level == 0, notices.c.state == "sent"
         )
-        if self._settings.thanks and case.hold is None and connection.execute(written.limit(1)).first() is not None:
+        told = connection.execute(written.limit(1)).first() is not None
+        if self._settings.thanks and case.hold is None and told and self._other_door(connection, case) is None:
             return self._due("thanks", timedelta())
         return self._due("close", self._settings.span("close"))
+
+    def _other_door(self, connection: sa.Connection, case: Case) -> str | None:
+        """Where the same archive still stands open, as the last scan that saw it open could tell."""
+        mine = sa.and_(sightings.c.address == case.address, sightings.c.port == case.port)
+        last = sa.select(sightings.c.scan_id, sightings.c.archive).where(mine, sightings.c.archive.is_not(None))
+        seen = connection.execute(last.order_by(sightings.c.id.desc()).limit(1)).first()
+        if seen is None:
+            return None
+        same = sa.and_(exposures.c.address == sightings.c.address, exposures.c.port == sightings.c.port)
+        others = (
+            sa.select(exposures.c.address, exposures.c.port)
+            .join_from(sightings, exposures, same)
+            .where(sightings.c.scan_id == seen.scan_id, sightings.c.archive == seen.archive)
+            .where(exposures.c.id != case.exposure_id, exposures.c.state == "open")
+        )
+        found = connection.execute(others.order_by(exposures.c.id).limit(1)).first()
+        return None if found is None else str(HostPort(found.address, found.port))
 
     def _withdraw(self, connection: sa.Connection, id: int, why: str, keep: str | None = None) -> list[Due]:
         """Drop what was drafted or approved and no sender has taken; the purposes it had."""

@@ -335,13 +335,21 @@ class Notices:
     ) -> Facts:
         land = None if to.country is None else countries.country(to.country)
         duty = None if land is None else land.duty
-        to_owner = sa.case((notices.c.level == 0, notices.c.sent_at))
+        exposure = self._exposures.get(case.exposure_id)
+        # A reader is told when they were written to, others since when the owner was; not before it closed and opened.
+        counted = notices.c.level == 0
+        if level == 0:
+            counted = sa.and_(counted, notices.c.recipient == to.to)
+        to_owner = sa.case((sa.and_(counted, notices.c.state != "bounced"), notices.c.sent_at))
         went = sa.select(sa.func.count(), sa.func.min(to_owner)).where(
-            notices.c.case_id == case.id, notices.c.state.in_(sorted(_WENT)), notices.c.purpose != "thanks"
+            notices.c.case_id == case.id,
+            notices.c.state.in_(sorted(_WENT)),
+            notices.c.purpose != "thanks",
+            notices.c.created_at >= exposure.opened_at,
         )
         number, first = connection.execute(went).one()
         return facts(
-            self._exposures.get(case.exposure_id),
+            exposure,
             self._exposures.measurement(case.exposure_id),
             settings,
             case_id=case.id,
