@@ -273,6 +273,36 @@ def test_a_file_that_cannot_be_written_is_told_before_any_work(path: tuple[str, 
         assert "there is no such directory" in told and f"mkdir -p '{tmp_path / 'no such'}'" in told
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("scan", "127.0.0.1", "--report"),
+        ("report", "--report"),
+        ("lab", "--truth"),
+        ("lab", "--targets"),
+        ("lab", "autumn-2019", "--countries"),
+        (
+            *(
+                "scope",
+                "new",
+                "--include",
+                "10.0.0.0/8",
+                "--authorised-by",
+                "A",
+                "--contact",
+                "B",
+                "--until",
+                "2099-01-01",
+            ),
+        ),
+    ],
+    ids=" ".join,
+)
+def test_so_is_every_other_file(words: tuple[str, ...], tmp_path: Path) -> None:
+    told = refused(*words, tmp_path / "no" / "x")
+    assert "cannot write" in told and str(tmp_path / "no") in told and "ame another place" in told
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize("path", having("--output"), ids=" ".join)
 def test_a_place_that_one_may_not_write_to(path: tuple[str, ...], tmp_path: Path) -> None:

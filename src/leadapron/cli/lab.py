@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from leadapron.cli.options import FILE, writable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,14 +32,16 @@ _SCANNED: Final = frozenset((104, 11112, 4242, 2761, 2762, 80, 443, 8042, 8043, 
 @click.option("--list", "listing", is_flag=True, help="Show the shipped populations and every persona; start nothing.")
 @click.option(
     "--truth",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
+    callback=writable,
     help="Write what is true about each endpoint as JSON, at the start and, with what it has seen, at the end.",
 )
 @click.option(
     "--targets",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
+    callback=writable,
     help="Write the addresses that live here, one a line, as 'leadapron scan --from FILE' reads them.",
 )
 @click.option("--wave", type=click.IntRange(1, 2), help="Of autumn-2019: September, or sixty days later. [default: 1]")
@@ -49,8 +53,9 @@ _SCANNED: Final = frozenset((104, 11112, 4242, 2761, 2762, 80, 443, 8042, 8043, 
 )
 @click.option(
     "--countries",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE.mmdb",
+    callback=writable,
     help="Of autumn-2019: write which network is in which country, as a MaxMind DB file for the section [lookups].",
 )
 @click.option("--latency", type=click.FloatRange(0, 10_000), default=0.0, metavar="MS", help="Delay each answer.")
@@ -83,14 +88,14 @@ def command(
 
 
 def _write_countries(path: Path, population: str) -> None:
+    from leadapron.cli.writing import write_bytes
     from leadapron.kernel.errors import UsageError
-    from leadapron.kernel.files import write_whole
     from leadapron.lab.history.autumn import NAME, places
     from leadapron.lab.history.mmdb import mmdb
 
     if population != NAME:
         raise UsageError(f"--countries is for {NAME}: nothing is known of where the servers of {population} are")
-    write_whole(path, mmdb(places(), "Lead-Apron-Lab-Country-ASN"))
+    write_bytes(path, [mmdb(places(), "Lead-Apron-Lab-Country-ASN")], private=True)
 
 
 async def _live(population: Population, truth: Path | None, targets: Path | None, latency: float) -> None:
@@ -120,18 +125,15 @@ async def _live(population: Population, truth: Path | None, targets: Path | None
 def _write(path: Path, truth: list[EndpointTruth]) -> None:
     import msgspec
 
-    from leadapron.kernel.errors import Failure
+    from leadapron.cli.writing import write_bytes
 
-    try:
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1) + b"\n")
-    except OSError as error:
-        raise Failure(f"cannot write {path}: {error.strerror}") from None
+    write_bytes(path, [msgspec.json.format(msgspec.json.encode(truth), indent=1), b"\n"])
 
 
 def _write_targets(path: Path, truth: list[EndpointTruth]) -> None:
-    from leadapron.kernel.files import write_whole
+    from leadapron.cli.writing import write_file
 
-    write_whole(path, "".join(f"{address}\n" for address in dict.fromkeys(one.address for one in truth)).encode())
+    write_file(path, (f"{address}\n" for address in dict.fromkeys(one.address for one in truth)), private=True)
 
 
 def _table(neighbourhood: Neighbourhood, targets: Path | None) -> Iterator[str]:

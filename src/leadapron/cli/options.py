@@ -174,7 +174,7 @@ def mailbox(text: str) -> str:
     """A mailbox as somebody types it, its domain as mail servers know it: ``it@bücher.example`` becomes
     ``it@xn--bcher-kva.example``. Whether it is one is judged where it is kept. Raises ``UsageError`` for what no mail
     server here can be told."""
-    from leadapron.watch.reach.mailbox import classify
+    from leadapron.watch.reach.mailbox import classify, encoded
 
     local, at, domain = text.strip().rpartition("@")
     if text.isascii() or not at:
@@ -184,8 +184,8 @@ def mailbox(text: str) -> str:
             f"{text[:254]!a}: what stands before the @ can't be written in ASCII, and few mail servers take it as it "
             "is. Name another mailbox of theirs, or write a letter: --postal"
         )
-    _, encoded = classify(f"@{domain}")
-    return f"{local}@{encoded}"
+    classify(f"@{domain}")  # says so where it can mean two domains
+    return encoded(text)
 
 
 def _mailbox(context: click.Context, option: click.Parameter, value: str | None) -> str | None:

@@ -59,8 +59,9 @@ def new(
     leadapron scope new mine.toml
     leadapron scope new mine.toml --include 10.20.0.0/22 --exclude 10.20.1.7
     """
+    from leadapron.cli.writing import unwritable
     from leadapron.kernel.clock import SystemClock
-    from leadapron.kernel.errors import Failure, UsageError
+    from leadapron.kernel.errors import UsageError
     from leadapron.watch.scope import Rates, ScopeFile, parse_scope, parse_until, render
     from leadapron.watch.scope.file import entry
 
@@ -95,7 +96,7 @@ def new(
     except FileExistsError:
         raise UsageError(f"{file} exists; choose another name, or overwrite it with --force") from None
     except OSError as error:
-        raise Failure(f"cannot write {file}: {error.strerror}") from None
+        raise unwritable(file, error) from None
     click.echo(f"wrote {file}; look at it with: leadapron scope show {file}", err=True)
 
 
