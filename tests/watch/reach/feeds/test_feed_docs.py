@@ -27,7 +27,8 @@ def examples(engine: sa.Engine) -> dict[str, str]:
     """One exposure in each format."""
     planting = Planting(engine)
     planting.number = 17
-    told = {"reverse-dns": "pacs.example.org", "abuse-mailbox": "abuse@example.net", "rdap-network": "198.51.0.0/16"}
+    told = {"reverse-dns": "pacs.example.org", "abuse-mailbox": "abuse@example.net"}
+    told["rdap-network"] = "EXAMPLE-NET, 198.51.0.0–198.51.255.255"
     story = [("2026-09-01T10:00:00Z", "opened"), ("2026-11-21T10:00:00Z", "grew")]
     planting.put(story=story, asn=64500, told=told)
     about = About(sender="CERT Example", made_at="2026-11-22T06:00:00Z", tlp="amber")

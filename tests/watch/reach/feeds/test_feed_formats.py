@@ -26,6 +26,8 @@ from leadapron.watch.reach.feeds.about import About
 from leadapron.watch.reach.feeds.entries import Selection, read
 from leadapron.watch.reach.feeds.formats import writer
 from leadapron.watch.reach.feeds.weakness import CWES, weaknesses
+from leadapron.watch.track.owner import rdap
+from owners import rows
 from planted import FINDINGS, Planting
 from sightings import archive, exact
 from watch_folding import round_of, with_certificate
@@ -52,7 +54,11 @@ def written(engine: sa.Engine, format_: str, said: About = ABOUT, **selection: A
 def street(engine: sa.Engine) -> list[int]:
     """One of each kind: open, closed, TLS over IPv6, a second door, strangers' strings everywhere."""
     planting = Planting(engine)
-    told = {"reverse-dns": "Pacs.Example.ORG.", "abuse-mailbox": "Abuse@Example.org", "rdap-network": "198.51.0.7/16"}
+    told = {
+        "reverse-dns": "Pacs.Example.ORG.",
+        "abuse-mailbox": "Abuse@Example.org",
+        "rdap-network": "EXAMPLE-NET (NET-1), 198.51.0.0–198.51.255.255",
+    }
     first = planting.put(told=told)
     closed = [("2026-09-01T10:00:00Z", "opened"), ("2026-09-20T10:00:00Z", "closed")]
     return [
@@ -192,7 +198,7 @@ def test_what_has_a_grammar_follows_it_or_is_left_out(text: str) -> None:
     assert name is None or IntelMq.fqdn(name)
     box = plain.mailbox(text)
     assert box is None or re.fullmatch(r"[^\s@\"<>,;]+@[^\s@]+\.[^\s@]+", box)
-    block = plain.network(text)
+    block = plain.network(text, "192.0.2.77")
     assert block is None or str(ipaddress.ip_network(block)) == block
 
 
@@ -201,7 +207,22 @@ def test_names_and_mailboxes_that_are_good() -> None:
     assert plain.host_name("10.0.0.1") is None and plain.host_name("a..b") is None and plain.host_name("-a.b") is None
     assert plain.mailbox("Abuse@Example.org") == "abuse@example.org"
     assert plain.mailbox("a@b.org, c@d.org") is None
-    assert plain.network("192.0.2.77/24") == "192.0.2.0/24"
+    assert plain.network("192.0.2.77/24", "192.0.2.1") == "192.0.2.0/24"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "address", "block"),
+    [
+        ("198.51.0.0", "198.51.3.255", "198.51.2.9", "198.51.0.0/22"),
+        ("198.51.0.0", "198.51.2.255", "198.51.2.9", "198.51.2.0/24"),  # no single block
+        ("2001:db8::", "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db8::5", "2001:db8::/32"),
+    ],
+)
+def test_the_network_is_read_from_what_a_registry_says(first: str, last: str, address: str, block: str) -> None:
+    told = rdap.read(rows.network(first, last, name="EX, A–B"), address, "rdap.example")
+    (hint,) = [one.value for one in told if one.kind == "rdap-network"]
+    assert plain.network(hint, address) == block
+    assert plain.network(hint, "203.0.113.1") is None and plain.network("EX, 1.2.3.4–::5", "1.2.3.4") is None
     assert plain.asn(0) is None and plain.asn(2**32 - 1) is None and plain.asn(3320) == 3320
     assert plain.country("de") is None and plain.country("DE") == "DE"
 

@@ -272,6 +272,6 @@ def _entry(
         operator=plain.plain(values["operator"]),
         hostname=plain.host_name(told.get("reverse-dns")),
         abuse=plain.mailbox(told.get("abuse-mailbox")),
-        network=plain.network(told.get("rdap-network")),
+        network=plain.network(told.get("rdap-network"), plain.address(values["address"])),
         elsewhere=elsewhere,
     )

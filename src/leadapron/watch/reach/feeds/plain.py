@@ -43,11 +43,20 @@ def mailbox(text: str | None) -> str | None:
     return name if len(name) <= 254 and _MAILBOX.fullmatch(name) else None
 
 
-def network(text: str | None) -> str | None:
-    """A block in CIDR form, host bits off; None for anything else."""
+def network(text: str | None, address: str) -> str | None:
+    """The block in CIDR form around ``address``, of a network as the hint ``rdap-network`` has it, ``NAME,
+    198.51.0.0–198.51.3.255``; or of a block that a person entered. None for anything else. Registries hand out ranges
+    that are no single block; then it is the part of it that the address is in."""
+    said = (text or "").rpartition(",")[2].strip()
+    first, _, last = said.partition("–")
     try:
-        return str(ipaddress.ip_network((text or "").strip(), strict=False)) if "/" in (text or "") else None
-    except ValueError:
+        point = ipaddress.ip_address(address)
+        if not last:
+            block = ipaddress.ip_network(said, strict=False)
+            return str(block) if "/" in said and point in block else None
+        blocks = ipaddress.summarize_address_range(ipaddress.ip_address(first), ipaddress.ip_address(last))
+        return next((str(block) for block in blocks if point in block), None)
+    except (ValueError, TypeError):
         return None
 
 
