@@ -254,6 +254,16 @@ def test_nothing_there_is_explained(config: Path) -> None:
         assert told in run(*words, "--config", config).stderr
 
 
+@pytest.mark.parametrize("words", [("cases",), ("campaign", "list"), ("report", "--list")], ids=" ".join)
+def test_a_database_that_is_no_url_becomes_no_directory(
+    words: tuple[str, ...], config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADAPRON_DATABASE_URL", "pass-word")
+    told = refused(*words, "--config", config)
+    assert "is no URL; one looks like postgresql" in told and "pass-word" not in told
+    assert not Path("pass-word").exists()
+
+
 def test_a_configuration_that_there_is_not(tmp_path: Path) -> None:
     told = refused("cases", "--config", tmp_path / "none.toml")
     assert "there is no such file; 'leadapron init watch --config FILE' writes one" in told

@@ -47,7 +47,7 @@ class Place:
 
         settings = self.settings()
         if self.data is None and settings.database_url is not None:
-            return settings.database_url
+            return _url(settings.database_url)
         return str(data_dir(self.data if self.data is not None else settings.data))
 
     @contextlib.contextmanager
@@ -66,7 +66,7 @@ class Place:
 
         settings = self.settings()
         if self.data is None and settings.database_url is not None:
-            return settings.database_url
+            return _url(settings.database_url)
         directory = place(self.data if self.data is not None else settings.data)
         if not (directory / DATABASE).exists():
             raise UsageError(
@@ -74,6 +74,16 @@ class Place:
                 "elsewhere are found by --data DIR"
             )
         return directory
+
+
+def _url(text: str) -> str:
+    """The text where it is a URL; it may hold a password, so it is never shown."""
+    if "://" not in text:
+        raise UsageError(
+            "database_url (LEADAPRON_DATABASE_URL) is no URL; one looks like postgresql+psycopg://user@host/name. A "
+            "directory is named by data, or --data DIR"
+        )
+    return text
 
 
 def campaign_of(engine: sa.Engine, place: Place, name: str) -> str:

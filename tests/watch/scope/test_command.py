@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from leadapron.cli import scope as command
-from leadapron.kernel.errors import Failure, LeadApronError, UsageError
+from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.watch.scope import Scope
 
 FACTS = ["--authorised-by", "Head of IT", "--contact", "it@example.org", "--until", "2899-12-31"]
@@ -136,9 +136,9 @@ def test_a_person_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert scope.file is not None and [e.text for e in scope.file.include] == ["10.1.0.0/16", "10.2.0.0/16"]
 
 
-def test_a_file_that_cannot_be_written_is_our_failure(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
     said = error("new", str(tmp_path / "nowhere" / "scope.toml"), "--include", "8.8.8.8", *FACTS)
-    assert isinstance(said, Failure) and said.exit_code == 1
+    assert isinstance(said, UsageError) and "Name another place" in str(said)
 
 
 def test_show_refuses_what_is_no_target(tmp_path: Path) -> None:
