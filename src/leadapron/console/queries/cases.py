@@ -163,8 +163,9 @@ def listed(
     if due:
         wheres.append(cases.c.due_at <= now)
     if text:
+        kept = msgspec.json.encode(text).decode()[1:-1]  # as it stands in the record
         wheres.append(
-            sa.or_(cases.c.owner.icontains(text, autoescape=True), exposures.c.address.icontains(text, autoescape=True))
+            sa.or_(cases.c.owner.icontains(kept, autoescape=True), exposures.c.address.icontains(text, autoescape=True))
         )
     column = _BY[order.removeprefix("-")]
     ordered = column.desc() if order.startswith("-") else column.asc()
