@@ -61,12 +61,15 @@ NOTICE = Notice(
 
 
 class PostRoom:
-    """The server; a context manager. ``certificate``: PEM files of a certificate and its key, for STARTTLS."""
+    """The server; a context manager. ``certificate``: PEM files of a certificate and its key, for STARTTLS; ``port``:
+    where it listens, as one that is started again."""
 
-    def __init__(self, home: Path, *, certificate: tuple[Path, Path] | None = None, login: str = "") -> None:
+    def __init__(
+        self, home: Path, *, certificate: tuple[Path, Path] | None = None, login: str = "", port: int | None = None
+    ) -> None:
         home.mkdir()
         self.home = home
-        port = free_port()
+        port = port or free_port()
         self._peer = Peer("aiosmtpd", "", port, home)
         files = [str(path) for path in certificate or ()]
         launch(self._peer, [sys.executable, __file__, str(port), str(home), login, *files])

@@ -149,8 +149,9 @@ class _File:
             raise DatabaseFailure(f"{self._path} cannot be opened: {error.strerror}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, self._name.encode(), 0)
+            with contextlib.suppress(OSError):  # a full disk: who it is cannot be seen then
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, self._name.encode(), 0)
         except BlockingIOError:
             said = os.pread(descriptor, 200, 0).decode(errors="replace")
             os.close(descriptor)

@@ -41,7 +41,7 @@ from leadapron.watch.track.store import Store
 LOOK_EVERY_S: Final = 5.0
 AGAIN_AFTER: Final = timedelta(hours=1)
 REST: Final = timedelta(seconds=20)
-END_S: Final = 40.0
+END_S: Final = 20.0
 log = logging.getLogger(__name__)
 
 After = Callable[[int, Folded], None]

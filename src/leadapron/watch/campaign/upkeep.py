@@ -89,9 +89,8 @@ class Upkeep:
     ) -> None:
         assert self._task is not None
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        await self.rounds.__aexit__(kind, error, trace)
+        # Both at once: who stops a service waits for half a minute (deploy/leadapron.service) and kills it then.
+        await asyncio.gather(asyncio.wait([self._task]), self.rounds.__aexit__(kind, error, trace))
 
     def _due(self, scan_id: int, folded: Folded) -> None:
         """A scan was folded, says a thread: what it changed is followed up at once."""
