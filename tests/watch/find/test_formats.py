@@ -181,13 +181,90 @@ def test_masscan_ndjson() -> None:
 
 def test_zmap() -> None:
     assert read("10.0.0.5\n10.0.0.6\n") == ("target list", [(1, "10.0.0.5", None), (2, "10.0.0.6", None)])
-    assert read("saddr\n10.0.0.5\n\n10.0.0.6\n") == ("ZMap CSV", [(2, "10.0.0.5", None), (4, "10.0.0.6", None)])
+    assert read("saddr\n10.0.0.5\n\n10.0.0.6\n") == ("CSV", [(2, "10.0.0.5", None), (4, "10.0.0.6", None)])
     text = 'classification,"saddr",sport,success\nsynack,10.0.0.5,104,1\nrst,10.0.0.6,104,0\nsynack,"10.0.0.7",104,1\n'
-    assert read(text) == ("ZMap CSV", [(2, "10.0.0.5", 104), (4, "10.0.0.7", 104)])
+    assert read(text) == ("CSV", [(2, "10.0.0.5", 104), (4, "10.0.0.7", 104)])
     assert read('{"saddr":"10.0.0.5","sport":104,"success":1}\n')[1] == [(1, "10.0.0.5", 104)]
     assert "file:2: 1 columns where the first line has 2" in error("saddr,sport\n10.0.0.5\n")
     assert "file:2: the address" in error("saddr,sport\nsecret,104\n")
     assert "file:2: not a line of CSV" in error('saddr,sport\n"10.0.0.5,104\n')
+
+
+# ---- other tables ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ip,port\r\n10.0.0.5,104\r\n",
+        "IP,Port,Timestamp,Data\n10.0.0.5,104,2020,x\n",
+        'data,ip,ip_str,port,transport\n"HTTP\n\nok, ""so""\n",167772165,10.0.0.5,104,tcp\nx,1,10.0.0.6,53,udp\n',
+        "address,port,transport,verdict\n10.0.0.5,104,tls,exposed\n",
+    ],
+)
+def test_tables_with_a_header(text: str) -> None:
+    name, rows = read(text)
+    assert (name, [row[1:] for row in rows]) == ("CSV", [("10.0.0.5", 104)])
+
+
+def test_a_table_without_a_header_is_not_guessed_at() -> None:
+    """10.0.0.1,104 would be two addresses to nmap; somebody's table means a port."""
+    assert "write 10.0.0.1:104 for the port" in error("10.0.0.1,104\n10.0.0.2,104\n")
+    assert read("10.0.0.1,5\n")[1] == [(1, "10.0.0.1", None)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_as_powershell_redirects_it(encoding: str) -> None:
+    text = "\ufeff10.0.0.5:104\r\n# Büro\r\n" + "10.0.0.6\r\n" * 100_000
+    name, rows = read(text.encode(encoding))
+    assert (name, rows[:2], len(rows)) == (
+        "target list",
+        [(1, "10.0.0.5", 104), (3, "10.0.0.6", None)],
+        100_001,
+    )
+
+
+def test_greppable() -> None:
+    nmaps = (
+        "# Nmap 7.93 scan initiated Sat Nov 21 2026 as: nmap -oG - 10.0.0.0/29\n"
+        "Host: 10.0.0.1 ()\tStatus: Up\n"
+        "Host: 10.0.0.1 ()\tPorts: 104/open/tcp//acr-nema///, 80/closed/tcp//http///, 53/open/udp//domain///, "
+        "4242/open/tcp//vrml-multi-use///\tIgnored State: closed (96)\n"
+        "Host: 10.0.0.2 (pacs.example.org)\tStatus: Up\n"
+        "Host: 10.0.0.2 (pacs.example.org)\tIgnored State: filtered (100)\n"
+        "Host: 10.0.0.3 ()\tStatus: Down\n"
+        "Host: 10.0.0.4 ()\tStatus: Up\n"
+        "Host: 2001:db8::5 ()\tStatus: Up\n"
+        "# Nmap done at Sat Nov 21\n"
+    )
+    found = [(3, "10.0.0.1", 104), (3, "10.0.0.1", 4242), (7, "10.0.0.4", None), (8, "2001:db8::5", None)]
+    assert read(nmaps) == ("nmap greppable", found)
+    masscans = (
+        "# Masscan 1.3.2 scan initiated\n# Ports scanned: TCP(1;104-104)\n"
+        "Timestamp: 1519244560\tHost: 10.0.0.5 ()\tPorts: 104/open/tcp//dicom//\n# Masscan done\n"
+    )
+    assert read(masscans) == ("nmap greppable", [(3, "10.0.0.5", 104)])
+    assert "file:2: the address" in error("# Nmap\nHost: secret ()\tPorts: 104/open/tcp//x///\n")
+    assert "file:2: expected lines as nmap -oG" in error("Host: 10.0.0.5 ()\tStatus: Up\nsecret\n")
+
+
+def test_greppable_of_the_nmap_that_is_installed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        program = shutil.which("nmap") or pytest.fail("nmap is not installed: apt-get install nmap")
+        command = [program, "-n", "-Pn", "-sT", "-p", f"{port},1", "-oG", "-", "127.0.0.1"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    name, rows = read(done.stdout)
+    assert (name, [row[1:] for row in rows]) == ("nmap greppable", [("127.0.0.1", port)])
+
+
+def test_our_own_records_are_targets() -> None:
+    endpoint = {"type": "endpoint", "schema": 1, "address": "10.0.0.5", "port": 104, "verdict": "exposed"}
+    summary = {"type": "summary", "schema": 1, "targets": 1}
+    assert read(f"{json.dumps(endpoint)}\n{json.dumps(summary)}\n") == ("JSON", [(1, "10.0.0.5", 104)])
+    document = json.dumps({"records": [endpoint, endpoint], "summary": summary})
+    assert [row[1:] for row in read(document)[1]] == [("10.0.0.5", 104)] * 2
+    assert read('{"host":"x","ip":"10.0.0.5","port":104,"protocol":"tcp"}\n')[1] == [(1, "10.0.0.5", 104)]
 
 
 # ---- Shodan, Censys -------------------------------------------------------------------------------------------------
@@ -237,6 +314,8 @@ def test_shodan(document: object, indent: int | None) -> None:
         {"result": {"hits": [{"host_v1": {"extensions": {}, "resource": CENSYS}}]}},
         {"host": CENSYS},
         {"ip": "10.0.0.6", "matched_services": [{"port": 104}]},
+        {"ip": "10.0.0.6", "protocols": ["104/dicom"]},
+        {"host_identifier": {"ipv4": "10.0.0.6"}, "services": [{"port": 104, "transport_protocol": None}]},
     ],
 )
 @pytest.mark.parametrize("indent", [None, 2])
@@ -283,7 +362,17 @@ def test_printing_ports_are_known() -> None:
 
 @given(st.binary(max_size=300) | st.text(max_size=200).map(str.encode))
 def test_any_file_is_read_or_is_a_usage_error(content: bytes) -> None:
-    for start in (b"", b"<nmaprun>", b"#masscan\n", b"[{", b'{"ip_str":', b"saddr,sport\n", b"\x1f\x8b"):
+    for start in (
+        b"",
+        b"<nmaprun>",
+        b"#masscan\n",
+        b"[{",
+        b'{"ip_str":',
+        b"saddr,sport\n",
+        b"\x1f\x8b",
+        b"\xff\xfe",
+        b"Host: 10.0.0.1 ()\t",
+    ):
         try:
             read(start + content)
         except UsageError as caught:

@@ -25,6 +25,7 @@ MAX_PIECES: Final = 1 << 16  # ranges that one octet pattern may fall into
 _NUMBER = "(?:0|[1-9][0-9]{0,2})"  # no leading zeros: some take them for octal
 _SPAN = f"{_NUMBER}(?:-{_NUMBER})?"
 _OCTET = re.compile(rf"(?:\*|{_SPAN}(?:,{_SPAN})*)\Z")
+_ADDRESS_AND_PORT = re.compile(rf"({_NUMBER}(?:\.{_NUMBER}){{3}}),(80|104)\Z")  # as in a table of addresses and ports
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 
 _FORMS: Final = (
@@ -58,6 +59,12 @@ def parse_target(text: str) -> Spec:
                 "from DNS, DHCP leases or the router's neighbour table, with --from FILE"
             )
         return Spec((block,), port=port)
+    if (doubtful := _ADDRESS_AND_PORT.match(body)) is not None:
+        address, number = doubtful[1], doubtful[2]
+        raise UsageError(
+            f"{shown(text)} may mean a port or a second address; write {address}:{number} for the port, or "
+            f"{address} and {address.rpartition('.')[0]}.{number} for two addresses"
+        )
     if (blocks := _octets(body)) is not None:
         return Spec(blocks, port=port)
     name = parse_name(body)

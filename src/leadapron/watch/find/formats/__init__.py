@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from leadapron.watch.find.formats import masscan, nmap, plain, records, zmap
+from leadapron.watch.find.formats import greppable, masscan, nmap, plain, records, table
 from leadapron.watch.find.formats.source import Source
 from leadapron.watch.find.parse import Spec
 
@@ -21,7 +21,7 @@ Reader = Callable[[Source], Iterator[tuple[int, Spec]]]
 
 def recognise(head: str) -> tuple[str, Reader]:
     """Name and reader of the format that begins like ``head``."""
-    for format in (nmap, records, masscan, zmap):
+    for format in (nmap, records, masscan, greppable, table):
         if format.recognises(head):
             return format.NAME, format.read
     return plain.NAME, plain.read

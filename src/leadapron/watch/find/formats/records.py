@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from leadapron.watch.find.formats import censys, masscan, shodan, zmap
+from leadapron.watch.find.formats import censys, masscan, ours, shodan, table
 from leadapron.watch.find.formats.endpoint import endpoint
 from leadapron.watch.find.formats.source import Source
 from leadapron.watch.find.parse import Spec
@@ -24,10 +24,11 @@ MAX_RECORD: Final = 64 << 20  # characters; an API's answer with all its records
 _KINDS: Final[tuple[Callable[[dict[str, Any]], list[tuple[object, object]] | None], ...]] = (
     shodan.endpoints,  # first: its whole-host answers have "ip" and "ports" as well
     masscan.endpoints,
-    zmap.endpoints,
+    table.endpoints,
     censys.endpoints,
+    ours.endpoints,
 )
-_WRAPPERS: Final = ("matches", "result", "hits", "host_v1", "resource", "host")
+_WRAPPERS: Final = ("matches", "result", "hits", "host_v1", "resource", "host", "records")
 _OPENS = re.compile(r"\s*(\{|\[\s*(\{|\Z))")
 _BETWEEN = re.compile(r"[\s,\[\]]*")
 _FINISHED = re.compile(r"\{\s*\"?finished\"?\s*:\s*\d+\s*\}")
@@ -46,7 +47,7 @@ def read(source: Source) -> Iterator[tuple[int, Spec]]:
                 raise source.error(
                     line,
                     "a record of a kind unknown here; expected masscan's (ip, ports), ZMap's (saddr), "
-                    "Shodan's (ip_str, port) or Censys' (ip, services)",
+                    "Shodan's (ip_str, port), Censys' (ip, services), or ours (address, port)",
                 )
             for address, port in found:
                 yield line, endpoint(source, line, address, port)

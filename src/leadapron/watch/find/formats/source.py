@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import itertools
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final
@@ -24,11 +26,18 @@ class Source:
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self.name = name
         self._parts = self._unpack(stream)
+        first = self._some()
+        if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what PowerShell's > writes
+            self._parts = _to_utf8(first, self._parts)
+            first = self._some()
+        self._first = first.removeprefix(codecs.BOM_UTF8)  # as Windows editors leave it
+        self.head = self._first[:HEAD].decode("utf-8", "replace")
+
+    def _some(self) -> bytes:
         first = b""
         while len(first) < HEAD and (part := next(self._parts, b"")):
             first += part
-        self._first = first.removeprefix(b"\xef\xbb\xbf")  # a byte order mark, as Windows editors leave it
-        self.head = self._first[:HEAD].decode("utf-8", "replace")
+        return first
 
     def chunks(self) -> Iterator[bytes]:
         """The whole file, in pieces of about 1 MiB. Can be read once."""
@@ -95,3 +104,10 @@ def _plain(stream: BinaryIO) -> Iterator[bytes]:
             chunk = inflater.unconsumed_tail or stream.read(CHUNK)
     if not fresh:
         raise EOFError
+
+
+def _to_utf8(first: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    for part in itertools.chain((first,), parts):
+        if text := decoder.decode(part):
+            yield text.encode("utf-8", "replace")
