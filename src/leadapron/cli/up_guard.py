@@ -14,6 +14,7 @@ from leadapron.guard.audit.events import SecurityAlert
 from leadapron.guard.gateway.running import Running, run_guard
 from leadapron.guard.settings import Guard, load_guard
 from leadapron.kernel.errors import LeadApronError, UsageError
+from leadapron.kernel.hostport import HostPort
 
 Say = Callable[[str], None]
 
@@ -38,10 +39,10 @@ async def guarding(
 
 
 def _welcome(settings: Guard, running: Running, say: Say) -> None:
-    host, port = running.dimse.address
+    listens = HostPort(*running.dimse.address)
     peers = len(running.rules.current.peers)
     archive = settings.archive
-    say(f"guarding {archive.ae} at {archive.host}:{archive.port}; DICOM over TLS on {host}:{port}")
+    say(f"guarding {archive.ae} at {HostPort(archive.host, archive.port)}; DICOM over TLS on {listens}")
     known = f"{peers} {'peer' if peers == 1 else 'peers'}" if peers else "no peer yet: leadapron peer enrol"
     say(f"known: {known}")
     if running.enrolment is not None:

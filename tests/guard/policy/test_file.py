@@ -71,6 +71,9 @@ def test_no_tables_no_peers(text: str) -> None:
     [
         ('may = ["stor"]', 4, r"may: there is no operation 'stor'; the closest one is \"store\""),
         ('may = [\n  "echo",\n  "Find"]', 6, r"'Find'; the closest one is \"find\""),
+        ('may = ["move"]', 4, r"may: there is no operation 'move'; it belongs to \"retrieve\""),
+        ('may = ["C-GET"]', 4, r"it belongs to \"retrieve\""),
+        ('may = ["dicom:query"]', 4, r"it belongs to \"find\""),
         ('may = ["web:querry"]', 4, r"closest one is \"web:query\""),
         ('may = ["dicom:*"]', 4, "no wildcards; write each operation: echo, store, find"),
         ('may = ["*"]', 4, "no wildcards"),

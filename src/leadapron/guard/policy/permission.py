@@ -63,8 +63,21 @@ def permission(word: str) -> Permission:
         return found
     if "*" in word:
         raise UsageError(f"{shown(word)}: there are no wildcards; write each operation: {', '.join(_SHORT)}")
+    meant = _MEANT.get(word.casefold().removeprefix("dicom:").removeprefix("c-"))
+    if meant is not None:
+        raise UsageError(f'there is no operation {shown(word)}; it belongs to "{meant.word}"')
     raise UsageError(f'there is no operation {shown(word)}; the closest one is "{closest(word, _WORDS)}"')
 
 
 _WORDS = {name: one for one in Permission for name in (one.value, one.word)}
+_MEANT = {
+    **dict.fromkeys(("move", "get", "read", "pull", "receive"), Permission.DICOM_RETRIEVE),
+    **dict.fromkeys(("send", "write", "push", "upload"), Permission.DICOM_STORE),
+    **dict.fromkeys(("query", "search", "list"), Permission.DICOM_FIND),
+    **dict.fromkeys(("ping", "verify", "verification"), Permission.DICOM_ECHO),
+    **dict.fromkeys(("mwl", "schedule"), Permission.DICOM_WORKLIST),
+    **dict.fromkeys(("commitment", "n-action"), Permission.DICOM_COMMIT),
+    **dict.fromkeys(("n-create", "n-set", "procedure"), Permission.DICOM_MPPS),
+}
+"""What others call them."""
 _SHORT = tuple(one.word for one in Permission if not one.people_only)

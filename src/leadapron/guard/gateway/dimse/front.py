@@ -24,6 +24,7 @@ from leadapron.guard.policy.permission import Permission
 from leadapron.guard.policy.rules import PeerRules
 from leadapron.guard.settings import Guard
 from leadapron.kernel.errors import ProtocolError, WireError
+from leadapron.kernel.hostport import HostPort
 from leadapron.wire.aio.transport import Connection
 from leadapron.wire.association.reasons import (
     CALLED_AE_NOT_RECOGNIZED,
@@ -97,7 +98,7 @@ class Front:
     def _archive_is(self, trouble: str) -> None:
         if trouble != self._trouble:
             self._trouble = trouble
-            known = f"the archive {self._settings.archive.ae} at {self._archive.host}:{self._archive.port}"
+            known = f"the archive {self._settings.archive.ae} at {HostPort(self._archive.host, self._archive.port)}"
             self._tell_of_archive(
                 f"{known} takes no associations: {trouble}" if trouble else f"{known} takes associations again"
             )

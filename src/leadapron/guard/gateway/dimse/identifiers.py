@@ -1,22 +1,25 @@
 """What is read of data sets: of a query's identifier what it asks for, of an object's first elements whose it is.
 
 Nothing is kept but keys. An identifier that cannot be read cannot be judged either, so it is no good; the first octets
-of an object that cannot be read (deflated, cut off) tell nothing.
+of an object that cannot be read (broken, cut off) tell nothing.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import Final
 
 from msgspec import Struct
 
 from leadapron.kernel.errors import ProtocolError
+from leadapron.wire import uids
 from leadapron.wire.elements import ElementLimits, ElementReader, Tag, get, read_elements
 
 PATIENT_ID: Final = Tag.PatientID
 _LEVELS: Final = ("PATIENT", "STUDY", "SERIES", "IMAGE")
 _KEYS: Final = (Tag.PatientID, Tag.StudyInstanceUID, Tag.SeriesInstanceUID, Tag.SOPInstanceUID)  # PS3.4 §C.6.1, §C.6.2
 _LIMITS: Final = ElementLimits(total=64 * 1024, elements=2048, depth=8)
+MAX_INFLATED: Final = 64 * 1024
 MAX_KEYS: Final = 4096
 """Values of one key in a retrieval. A list of all images of a large study has some thousand."""
 
@@ -93,6 +96,13 @@ def modality_in(head: bytes, transfer_syntax: str) -> str | None:
 
 def _first(head: bytes, tag: int, transfer_syntax: str) -> bytes | None:
     try:
+        if transfer_syntax == uids.DEFLATED_LE:
+            head, transfer_syntax = _inflated(head), uids.EXPLICIT_LE
         return get(head, tag, transfer_syntax)
-    except (ProtocolError, ValueError):
+    except (ProtocolError, ValueError, zlib.error):
         return None
+
+
+def _inflated(head: bytes) -> bytes:
+    """The beginning of what is deflated (PS3.5 §A.5: RFC 1951, no header): a bounded piece, whatever it grows to."""
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(head, MAX_INFLATED)
