@@ -142,6 +142,7 @@ def test_every_notice_names_what_it_must(language: str, purpose: str, level: int
             assert said.product == (None if product == GENERIC else product)
             assert steps.get(product, "VPN") in body
             assert (said.appendix is None) == (product == GENERIC)
+            assert "(see " not in (said.appendix or ""), "of what is not in it"
         shown(subject, body)
 
 

@@ -6,6 +6,7 @@ certificate, no word of a server but the name of its software, cleaned and cut. 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -30,6 +31,7 @@ Ability = Literal["list", "connect", "retrieve", "store", "worklist", "plain"]
 LONGEST_SOFTWARE: Final = 60
 LONGEST_NAME: Final = 200
 MARK: Final = 8  # hexadecimal digits: enough against guessing by mail, and few enough to copy them off paper
+_ELSEWHERE: Final = re.compile(r" \(see \*[^*]+\*\)")  # another section of the file, which a notice does not have
 _SECTION: Final = "access"  # of the remedy files: what lets in one's own devices only
 
 
@@ -208,7 +210,8 @@ def appendix(product: str, language: str) -> str | None:
     found = remedy(product, _SECTION)
     said = _translated(language).get(product)
     title, said_steps = (found.title, found.steps) if said is None else (said.title, said.filled(found.parts))
-    steps = [f"{number}. {plain(step)}" for number, step in enumerate(said_steps, start=1)]
+    alone = (_ELSEWHERE.sub("", step) for step in said_steps)
+    steps = [f"{number}. {plain(step)}" for number, step in enumerate(alone, start=1)]
     return "\n\n".join([title, *steps])
 
 
