@@ -13,7 +13,7 @@ from leadapron.kernel.clock import iso
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.reach.cases.advice import advice
 from leadapron.watch.reach.cases.model import Case, Owner
-from leadapron.watch.track.tables import notices
+from leadapron.watch.track.tables import exposures, notices
 from postroom import Bureau
 from sightings import address, archive, exact
 from watch_folding import rejecting, round_of
@@ -278,3 +278,17 @@ def test_what_a_notice_says_of_earlier_ones_is_about_its_reader_and_this_time(en
     desk.follow()
     desk.cases.confirm(1, Owner(organisation="The right one", mailbox="it@right.example"), "ada")
     assert "11 November 2026" not in desk.desk.preview(1, "reminder").body, "that was before it was closed"
+
+
+def test_abroad_the_cert_is_the_servers_and_the_law_the_owners(engine: sa.Engine) -> None:
+    desk = Bureau(engine)
+    desk.notified(1)
+    with engine.begin() as connection:
+        connection.execute(exposures.update().values(country="FR"))
+    cert = desk.desk.preview(1, "escalation", level=2)
+    assert cert.recipient == "cert-fr@ssi.gouv.fr" and cert.language == "fr"
+    assert "Texte applicable (Allemagne)" in cert.body and "images médicales (France)" in cert.body
+    first = desk.desk.preview(1, "first")
+    assert first.language == "de" and "Es gilt (Deutschland)" in first.body
+    with pytest.raises(UsageError, match="Datenschutzaufsicht"):
+        desk.desk.preview(1, "escalation", level=3)

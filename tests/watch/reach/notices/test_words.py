@@ -107,6 +107,7 @@ def about(which: str, language: str, *, level: int = 0, code: str = "DE", **chan
         organisation="Klinik am See",
         person="Ada Beispiel",
         country=name(code, language),
+        duty_country=name(code, language),
         duty=found.duty and found.duty.name(language),
         duty_sentence=found.duty and found.duty.sentence(language),
         notices=2,
@@ -188,6 +189,7 @@ def test_servers_that_would_not_say(language: str) -> None:
         bare = msgspec.structs.replace(
             said,
             country=None,
+            duty_country=None,
             duty=None,
             duty_sentence=None,
             organisation=None,
@@ -223,6 +225,7 @@ def _bound(measurement: Measurement) -> str:
         organisation=None,
         person=None,
         country=None,
+        duty_country=None,
         duty=None,
         duty_sentence=None,
         notices=0,

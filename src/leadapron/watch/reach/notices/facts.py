@@ -47,9 +47,9 @@ class Us(Struct, frozen=True):
 
 class Facts(Struct, frozen=True, kw_only=True):
     """``mark``: what who answers or opts out names. ``product``: the remedy file that suits, None where it is the
-    generic one; ``bound``: of all three counts.
-    ``commands``: how to check it oneself. ``duty``: the law's name, ``duty_sentence`` what it asks. ``notices``: how
-    many were sent so far. Dates are ISO 8601."""
+    generic one; ``bound``: of all three counts. ``commands``: how to check it oneself. ``duty``: the law's name,
+    ``duty_sentence`` what it asks, ``duty_country`` where: the owner's country, which need not be the server's.
+    ``notices``: how many were sent so far. Dates are ISO 8601."""
 
     us: Us
     level: int
@@ -75,6 +75,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     organisation: str | None
     person: str | None
     country: str | None
+    duty_country: str | None
     duty: str | None
     duty_sentence: str | None
     notices: int
@@ -118,6 +119,7 @@ def facts(
     organisation: str | None,
     person: str | None,
     country: str | None,
+    duty_country: str | None,
     duty: str | None,
     duty_sentence: str | None,
     notices: int,
@@ -158,6 +160,7 @@ def facts(
         organisation=printable(organisation, LONGEST_NAME),
         person=printable(person, LONGEST_NAME),
         country=country,
+        duty_country=duty_country,
         duty=duty,
         duty_sentence=duty_sentence,
         notices=notices,

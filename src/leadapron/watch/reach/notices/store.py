@@ -334,7 +334,10 @@ class Notices:
         token: str,
     ) -> Facts:
         land = None if to.country is None else countries.country(to.country)
-        duty = None if land is None else land.duty
+        # The law binds the owner, wherever their server stands.
+        theirs = None if case.owner is None or case.owner.country is None else countries.country(case.owner.country)
+        bound = theirs or land
+        duty = None if bound is None else bound.duty
         exposure = self._exposures.get(case.exposure_id)
         # A reader is told when they were written to, others since when the owner was; not before it closed and opened.
         counted = notices.c.level == 0
@@ -360,6 +363,7 @@ class Notices:
             organisation=None if case.owner is None else case.owner.organisation,
             person=None if case.owner is None else case.owner.person,
             country=None if land is None else countries.name(land.code, to.language),
+            duty_country=None if bound is None else countries.name(bound.code, to.language),
             duty=None if duty is None else duty.name(to.language),
             duty_sentence=None if duty is None else duty.sentence(to.language),
             notices=int(number),
