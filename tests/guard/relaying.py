@@ -122,6 +122,7 @@ def guard(
     listen: str = HOST,
     back: int | None = None,
     calling: str | None = None,
+    also: tuple[str, ...] = (),
     tls: Callable[[House], Contexts] | None = None,
     loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
     grace: float = 2.0,
@@ -129,7 +130,9 @@ def guard(
     """Runs a guard before ``archive`` (host, port, AE title) until the block is left. ``rules``: TOML."""
     host, port, ae = archive
     settings = Guard(
-        archive=Archive(host=host, port=port, ae=ae, calling=calling, back=None if back is None else f"{HOST}:{back}"),
+        archive=Archive(
+            host=host, port=port, ae=ae, also=also, calling=calling, back=None if back is None else f"{HOST}:{back}"
+        ),
         listen=f"{listen}:{free_port()}",
         limits=limits,
     )

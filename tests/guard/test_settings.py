@@ -161,6 +161,29 @@ def test_a_wrong_value_of_the_web_part_is_told(file: Path, line: str) -> None:
         load_guard(file, {})
 
 
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("archive", f'ae = "{"X" * 17}"'),
+        ("archive", 'also = ["PACSQR", "a\\\\b"]'),
+        ("archive", 'calling = " "'),
+        ("archive", "port = 0"),
+        ("archive", "port = 104000"),
+        ("limits", "connections = 0"),
+        ("limits", "response_s = -1"),
+        ("limits", "associate_s = nan"),
+        ("limits", "handshake_s = inf"),
+        ("web", "idle_s = 0"),
+        ("web", "max_response = -5"),
+    ],
+)
+def test_values_that_cannot_be_meant(file: Path, section: str, line: str) -> None:
+    head = f"[guard.{section}]"
+    file.write_text(TEXT.replace(head, f"{head}\n{line}") if head in TEXT else f"{TEXT}{head}\n{line}\n")
+    with pytest.raises(UsageError, match=rf"toml, line \d+: \[guard.{section}\] {line.split()[0]}"):
+        load_guard(file, {})
+
+
 def test_how_long_the_trail_is_kept(file: Path) -> None:
     assert load_guard(file, {}).audit.keep_days is None
     file.write_text(f"{TEXT}[guard.audit]\nkeep_days = 2190\n")

@@ -5,6 +5,7 @@ What peers may do stands there too; the policy reads those tables by itself, wit
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from leadapron.guard.doors import refuse_shared, web_place
 from leadapron.guard.policy.rules import PeerRules
+from leadapron.guard.policy.words import shown, title
 from leadapron.kernel.config import Settings, find_file, load
 from leadapron.kernel.errors import UsageError
 from leadapron.kernel.hostport import HostPort, parse_host_port
@@ -28,7 +30,8 @@ MOST_STUDIES: Final = 100_000
 
 
 class Archive(Struct, frozen=True, kw_only=True):
-    """The older archive behind the guard. ``host``, ``port``, ``ae``: where it takes associations.
+    """The older archive behind the guard. ``host``, ``port``, ``ae``: where it takes associations. ``also``: further
+    AE titles that it answers to there, for queries or a worklist, say.
 
     ``calling``: how the guard calls itself there; None keeps each peer's own title. ``tls``: inside too, verified by
     ``ca`` (PEM). ``web``: base URL of its DICOMweb, REST or viewer; ``web_kind``: ``orthanc`` or ``dicomweb``.
@@ -38,12 +41,17 @@ class Archive(Struct, frozen=True, kw_only=True):
     host: str
     port: int = 104
     ae: str = "ANY-SCP"
+    also: tuple[str, ...] = ()
     calling: str | None = None
     tls: bool = False
     ca: str | None = None
     web: str | None = None
     web_kind: str = "dicomweb"
     back: str | None = None
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return self.ae, *self.also
 
 
 class Web(Struct, frozen=True, kw_only=True):
@@ -152,8 +160,26 @@ def _meant(guard: Guard) -> Guard:
     keep = guard.audit.keep_days
     if keep is not None and not 1 <= keep <= MOST_DAYS:
         raise UsageError(f"[guard.audit] keep_days must be from 1 to {MOST_DAYS}, not {keep}; left out it is for ever")
+    _archive(guard.archive)
+    for section, record in (("guard.limits", guard.limits), ("guard.web", guard.web)):
+        for key in () if record is None else record.__struct_fields__:
+            value = getattr(record, key)
+            if isinstance(value, int | float) and not 0 < value < math.inf:
+                raise UsageError(f"[{section}] {key} must be more than 0, not {value}; left out it is the usual")
     _doors(guard)
     return guard if guard.web is None else msgspec.structs.replace(guard, web=_checked(guard.web))
+
+
+def _archive(archive: Archive) -> None:
+    for key, titles in (("ae", (archive.ae,)), ("also", archive.also), ("calling", (archive.calling,))):
+        for one in titles:
+            if one is not None and title(one) != one:
+                raise UsageError(
+                    f"[guard.archive] {key}: {shown(one)} is no AE title; write 1 to 16 characters of ASCII, no spaces "
+                    "around, no backslash (PS3.5 §6.2)"
+                )
+    if not 0 < archive.port < 65536:
+        raise UsageError(f"[guard.archive] port must be from 1 to 65535, not {archive.port}")
 
 
 def _doors(guard: Guard) -> None:

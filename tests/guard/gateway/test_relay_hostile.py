@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -31,7 +32,7 @@ from leadapron.wire.dimse.fragments import fragment
 from leadapron.wire.elements import Tag
 from leadapron.wire.pdu import Abort, AssociateReject, decode, encode
 from peers.certificates import Certificates
-from peers.process import HOST, Peer, wait_until
+from peers.process import HOST, Peer, free_port, wait_until
 from peers.raw import accept_all, request
 from peers.servers import start_orthanc
 
@@ -219,6 +220,38 @@ async def test_called_by_another_name(house: House, orthanc_: Peer) -> None:
             ):  # fmt: skip
                 pass
         assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 7)
+
+
+async def test_an_archive_of_two_titles(house: House, tmp_path: Path) -> None:
+    """The archive itself checks whom one calls: each title arrives as it was called, on both doors, and no other."""
+    back = free_port()
+    with (
+        start_orthanc(tmp_path / "archive", {"DicomCheckCalledAet": True}, ae="PACSQR") as archive,
+        guard(
+            house, (HOST, archive.port, "PACS"), table("CT1", receive=f"{HOST}:1"), also=("PACSQR",), back=back
+        ) as it,
+    ):
+
+        async def called(title: str) -> int:
+            context = house.context("CT1")
+            async with associate(
+                HOST, it.port, called=title, calling="CT1", contexts=CONTEXTS, tls=context, timeouts=SOON
+            ) as association:
+                return int(await association.echo())
+
+        async def delivered(title: str) -> str:
+            with pytest.raises(AssociationRejected):
+                async with associate(HOST, back, called="CT1", calling=title, contexts=CONTEXTS, timeouts=SOON):
+                    pass
+            return str(it.told(NodeAuthenticationFailed)[-1].reason)
+
+        assert await called("PACSQR") == 0
+        with pytest.raises(AssociationRejected, match=r"called AE title|congestion"):
+            await called("PACS")  # this archive has not that one
+        with pytest.raises(AssociationRejected):
+            await called("OTHER")
+        assert "CT1 did not take it" in await delivered("PACSQR") and "CT1 did not take it" in await delivered("PACS")
+        assert "another calling AE title" in await delivered("OTHER")
 
 
 # ---- archives that are down, or die ---------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ class Back:
         bad = unacceptable(asked)
         if not self._ruling.healthy():
             await self._reject(caller, asked, TEMPORARY_CONGESTION, "the audit trail cannot be written")
-        elif asked.calling != archive.ae:
+        elif asked.calling not in archive.titles:
             await self._reject(caller, asked, CALLING_AE_NOT_RECOGNIZED, "another calling AE title than the archive's")
         elif rules is None or rules.receive is None:
             await self._reject(caller, asked, CALLED_AE_NOT_RECOGNIZED, "no peer with that AE title receives anything")
@@ -123,7 +123,7 @@ class Back:
             return
         self._ruling.registry.seen(identity, host)
         peer = Participant(rules.name, ae=rules.ae, address=host)
-        archive = Participant(self._settings.archive.ae, ae=self._settings.archive.ae, address=caller.address)
+        archive = Participant(self._settings.archive.ae, ae=asked.calling, address=caller.address)
         record = Record(self._on_event, peer, archive)
         end = End(None, "the guard stopped")
         try:

@@ -158,7 +158,7 @@ class Front:
             shown = asked.user.user_identity
             if self._second is None or not await self._second(rules, shown):
                 raise _TurnedAway(CALLING_AE_NOT_RECOGNIZED, "it did not show the user that its rules ask for")
-        if asked.called != self._settings.archive.ae:
+        if asked.called not in self._settings.archive.titles:
             raise _TurnedAway(CALLED_AE_NOT_RECOGNIZED, "another AE title was called")
         return identity, rules
 
@@ -171,7 +171,7 @@ class Front:
         offered = offer(
             asked,
             roles_of(policy, identity.name, caller.address, now),
-            called=archive.ae,
+            called=asked.called,
             calling=archive.calling or identity.ae,
         )
         if offered is not None:
