@@ -461,6 +461,18 @@ async def test_the_overview_is_there_before_anybody_asks(
         assert len(made) == 1
 
 
+async def test_what_is_read_once_is_read_at_the_start(tmp_path: Path, engine: sa.Engine) -> None:
+    from leadapron.console import render
+    from leadapron.console.map import draw
+    from leadapron.watch.track.owner import domains
+
+    kept = (draw.outlines, render.environment, domains._lists)
+    for one in kept:
+        one.cache_clear()
+    async with console(tmp_path, engine):
+        assert [one.cache_info().currsize for one in kept] == [1, 1, 1]
+
+
 async def test_a_database_that_takes_its_time_holds_up_no_start(
     tmp_path: Path, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

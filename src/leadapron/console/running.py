@@ -39,6 +39,7 @@ from leadapron.guard.settings import Limits
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import LeadApronError, UsageError
 from leadapron.kernel.hostport import HostPort
+from leadapron.watch.track.owner.domains import registrable
 
 WHAT: Final = "To the console of the watch: what stands open, and what is done about it."
 SWEEP_S: Final = 60.0
@@ -119,10 +120,11 @@ async def _login(settings: Console, people: People, clock: Clock) -> Application
 
 
 def warm() -> None:
-    """What the first visitor would wait for: templates, the map, names of countries."""
+    """What the first visitor would wait for: templates, the map, names of countries, the list of public suffixes."""
     compiled()
     outlines()
     country_name("DE")
+    registrable("example.org")
 
 
 def _tls(settings: Console, home: Path) -> SSLContext | None:
