@@ -78,7 +78,8 @@ def save(
     ]
     store.append(number, rows, len(rows), {"closed": len(gone)}, gone)
     store.finish(number, "done")
-    store.close()
+    if engine.url.database:  # a database in memory would be gone with its connection
+        store.close()
     return number
 
 

@@ -117,10 +117,10 @@ def live(engine: sa.Engine, rounds: Rounds, *, folding: bool = True, first: int 
 def agree(engine: sa.Engine, day: str, standing: Standing | None = None) -> None:
     """What stands open now, by exposures, by days, in statistics, on the console's first page, and in feeds."""
     opened, _ = Exposures(engine).find(state="open", limit=100)
-    by_archive: dict[int, list[int]] = {}
+    by_archive: dict[int, list[tuple[bool, int]]] = {}
     for one in opened:
-        by_archive.setdefault(one.door_of or one.id, []).append(one.studies or 0)
-    studies = sum(max(some) for some in by_archive.values())
+        by_archive.setdefault(one.door_of or one.id, []).append((bool(one.complete), one.studies or 0))
+    studies = sum(max(some)[1] for some in by_archive.values())
     archives, servers = len(by_archive), len(opened)
     if standing is not None:
         assert (standing.studies, standing.archives, standing.open) == (studies, archives, servers)

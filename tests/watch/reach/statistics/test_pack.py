@@ -72,7 +72,7 @@ def test_history_is_what_happened(engine: sa.Engine) -> None:
     ]
     assert found.weeks[0].studies == (10, 20, 30), "two doors to one archive count once"
     assert found.spans == ((10, False, 1), (10, True, 2), (28, False, 1))
-    assert sorted(archive.images for archive in found.standing) == [99, 48000]
+    assert sorted(archive.images for archive in found.standing) == [90, 48000], "of the count that says most"
     earlier = history.read(engine, FIRST, "2026-09-10")
     assert len(earlier.standing) == 3 and all(not closed for _, closed, _ in earlier.spans)
 

@@ -19,7 +19,7 @@ def history() -> History:
         country = drawn.choice(["US", "US", "IN", "BR", "TR", "DE", "GB", "BA"])
         product = drawn.choice(["DCMTK", "Orthanc", "other software"])
         size = round(drawn.lognormvariate(9, 1.6))
-        standing.append(Archive(country, product, "healthcare", {number: (size, 30 * size)}))
+        standing.append(Archive(country, product, "healthcare", {number: (True, size, 30 * size)}))
     weeks = []
     for number in range(40):
         some = standing[: 2 + 7 * number]

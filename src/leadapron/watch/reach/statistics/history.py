@@ -4,8 +4,8 @@ Events tell what opened and closed. How many studies there were is read from the
 became more or fewer only where that is certain, and a lower bound, an estimate, or the first count after a mere touch
 change what is known without one.
 
-Everything is counted by archive. One that stands open at several doors is one: open while any door is, with the fullest
-of their counts, in the place of the first. Free text of strangers ends here: products are those of our own table,
+Everything is counted by archive. One that stands open at several doors is one: open while any door is, with the count
+that says most, in the place of the first. Free text of strangers ends here: products are those of our own table,
 countries two letters, networks one of a few kinds.
 """
 
@@ -31,22 +31,27 @@ OTHER_SOFTWARE: Final = "other software"
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 
 
+Count = tuple[bool, int, int]
+"""Whether it is complete, studies, images: of two counts of one archive the larger one says more."""
+_NONE: Final[Count] = (False, 0, 0)
+
+
 class Archive(Struct):
-    """One archive, as it stands while events are gone through. ``doors``: open ones, with studies and images."""
+    """One archive, as it stands while events are gone through. ``doors``: open ones, with what was counted there."""
 
     country: str
     product: str
     network: str
-    doors: dict[int, tuple[int, int]]
+    doors: dict[int, Count]
     since: str | None = None
 
     @property
     def studies(self) -> int:
-        return max((studies for studies, _ in self.doors.values()), default=0)
+        return max(self.doors.values(), default=_NONE)[1]
 
     @property
     def images(self) -> int:
-        return max((images for _, images in self.doors.values()), default=0)
+        return max(self.doors.values(), default=_NONE)[2]
 
 
 class Week(Struct, frozen=True):
@@ -103,21 +108,26 @@ def read(engine: sa.Engine, first: str, last: str) -> History:
             spans[key] = spans.get(key, 0) + 1
         archive.since = None
 
-    for id, at, kind, studies, images, other in _happened(engine, end):
+    counted: dict[int, Count] = {}  # last
+    for id, at, kind, studies, images, complete, other in _happened(engine, end):
         day = at[:10]
         while day > week_end:
             finish()
             week_end = next(ends)
         archive = archives[archive_of[id]]
+        if kind == "counted":
+            counted[id] = bool(complete), studies or 0, images or 0
+            if id in archive.doors:
+                archive.doors[id] = counted[id]
+            continue
+        known = counted.get(id, _NONE)  # an event has the numbers of the count, not what they are worth
+        count = known if known[1:] == (studies or 0, images or 0) else (False, studies or 0, images or 0)
         if kind == "moved" and other is not None:  # stands open all the time, only elsewhere
             left = archives[archive_of[other]]
             left.doors.pop(other, None)
-            archive.doors[id] = (studies or 0, images or 0)
+            archive.doors[id] = count
             if not left.doors and left is not archive:
                 archive.since, left.since = archive.since or left.since, None
-        elif kind == "counted":
-            if id in archive.doors:
-                archive.doors[id] = (studies or 0, images or 0)
         elif kind == "closed":
             stood = bool(archive.doors)
             archive.doors.pop(id, None)
@@ -128,7 +138,7 @@ def read(engine: sa.Engine, first: str, last: str) -> History:
             if not archive.doors:
                 opened += day >= first
                 archive.since = at
-            archive.doors[id] = (studies or 0, images or 0)
+            archive.doors[id] = count
     while True:
         finish()
         following = next(ends, None)
@@ -178,18 +188,22 @@ def _archives(engine: sa.Engine) -> tuple[dict[int, Archive], dict[int, int]]:
     return archives, archive_of
 
 
-Happened = tuple[int, str, str, int | None, int | None, int | None]
+Happened = tuple[int, str, str, int | None, int | None, bool | None, int | None]
 
 
 def _happened(engine: sa.Engine, end: str) -> Iterator[Happened]:
-    """Exposure, time, kind, studies, images, and of a move where it was before; in order of time. The kind ``counted``
-    is an exposure's count in a scan, as far as that is folded."""
-    names = ("exposure_id", "at", "kind", "studies", "images", "other_id")
-    happened = sa.select(*(events.c[name] for name in names), sa.literal(0).label("then"), events.c.id)
+    """Exposure, time, kind, studies, images, whether they are complete, and of a move where it was before; in order of
+    time. The kind ``counted`` is an exposure's count in a scan, as far as that is folded; only of that it is known
+    whether it is complete."""
+    names = ("exposure_id", "at", "kind", "studies", "images")
+    unknown = sa.cast(sa.null(), sightings.c.complete.type)
+    happened = sa.select(
+        *(events.c[name] for name in names), unknown, events.c.other_id, sa.literal(0).label("then"), events.c.id
+    )
     there = sa.and_(exposures.c.address == sightings.c.address, exposures.c.port == sightings.c.port)
     seen = (exposures.c.id, sightings.c.observed_at, sa.literal("counted"), sightings.c.studies, sightings.c.images)
     counted = (
-        sa.select(*seen, sa.null(), sa.literal(1), sightings.c.id)
+        sa.select(*seen, sightings.c.complete, sa.null(), sa.literal(1), sightings.c.id)
         .join_from(sightings, scans, sightings.c.scan_id == scans.c.id)
         .join(exposures, there)
         .where(sightings.c.studies.is_not(None), sightings.c.observed_at <= end)
@@ -198,7 +212,7 @@ def _happened(engine: sa.Engine, end: str) -> Iterator[Happened]:
     query = sa.union_all(happened.where(events.c.at <= end), counted).order_by("at", "then", "id")
     with failures(engine), engine.connect() as connection:
         for row in connection.execution_options(yield_per=5000).execute(query):
-            yield tuple(row[: len(names)])
+            yield tuple(row[:-2])
 
 
 def _sundays(first: str, last: str) -> Iterator[str]:

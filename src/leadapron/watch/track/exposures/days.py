@@ -2,7 +2,7 @@
 
 Each fold writes the standing of all countries and campaigns for its day, so that a day is whole by itself and adds up
 to what stood open at its end; what was opened and closed on a day is counted from the events. An archive behind several
-doors is counted once, with the fullest of their counts, where the door stands that stands for it.
+doors is counted once, with the count that says most, where the door stands that stands for it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ from leadapron.watch.track.exposures.bulk import take_turn
 from leadapron.watch.track.tables import days, events, exposures
 
 _SUMS = ("open", "archives", "studies", "images", "patients")
+_RANK: tuple[tuple[sa.ColumnElement[Any], Any], ...] = (
+    (exposures.c.complete, sa.false()),
+    (exposures.c.studies, 0),
+    (exposures.c.images, 0),
+)
 _COUNTED = ("opened", "closed", "reopened")
 Group = tuple[str, str]
 
@@ -60,14 +65,16 @@ def write(connection: sa.Connection, day: str, touched: Iterable[str], today: st
 
 
 def standing_archives() -> sa.Subquery:
-    """``first`` (the exposure that stands for it), studies, images and patients of each archive that stands open."""
-    first = sa.func.coalesce(exposures.c.door_of, exposures.c.id).label("first")
-    return (
-        sa.select(first, *(sa.func.max(exposures.c[name]).label(name) for name in _SUMS[2:]))
-        .where(exposures.c.state == "open")
-        .group_by(first)
-        .subquery()
-    )
+    """``first`` (the exposure that stands for it), studies, images and patients of each archive that stands open. Of
+    several doors the count is that of the one which says most, as in a scan's own totals: one that is complete, then
+    the largest."""
+    columns = exposures.c
+    first = sa.func.coalesce(columns.door_of, columns.id).label("first")
+    most = [sa.func.coalesce(column, nothing) for column, nothing in _RANK]
+    place = sa.func.row_number().over(partition_by=first, order_by=[*(one.desc() for one in most), columns.id])
+    counts = [columns[name] for name in _SUMS[2:]]
+    doors = sa.select(first, *counts, place.label("place")).where(columns.state == "open").subquery()
+    return sa.select(*(doors.c[name] for name in ("first", *_SUMS[2:]))).where(doors.c.place == 1).subquery()
 
 
 def _standing(connection: sa.Connection) -> dict[Group, dict[str, int]]:
