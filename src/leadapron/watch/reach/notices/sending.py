@@ -144,6 +144,8 @@ class _Round:
             if not handing.done():
                 handing.cancel()
                 await asyncio.wait([handing])
+            if not handing.cancelled():
+                handing.exception()  # of who is stopped nobody asks for it, and asyncio would complain
 
     async def _hand_over(self, office: PostOffice, taken: Taken, made: bytes) -> str:
         try:
