@@ -6,8 +6,11 @@ What was changed is told by the whole content of the database before and after, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote, urlencode
@@ -22,17 +25,22 @@ from starlette.routing import Route
 from console.lifelike import Size, fill
 from console.parts import Sending, parts
 from console.serving import COOKIE, SCAN, SEND, VIEW, WORK, console
-from guard.people.somebody import Held
+from guard.people.somebody import PASSWORD, Held
+from leadapron.cli import up_watch
 from leadapron.console.app import Pages
 from leadapron.console.first import COOKIE as FIRST
 from leadapron.console.pages.desk import Desk
+from leadapron.console.pages.once import AGAIN_S
 from leadapron.console.parts import Parts
 from leadapron.console.settings import Console
+from leadapron.guard.audit.look import Look, Wanted
 from leadapron.guard.gateway.web.pages import Pages as LoginPages
 from leadapron.guard.identity.people import People
 from leadapron.kernel.clock import SystemClock
 from leadapron.watch.track.database import open_engine
-from leadapron.watch.track.tables import metadata
+from leadapron.watch.track.tables import cases, exposures, metadata, notices, steps, views
+from outages import away, impatient
+from peers.process import HOST, free_port
 
 SMALL = Size(exposures=12, rounds=3)
 OPEN = {
@@ -42,6 +50,7 @@ OPEN = {
 """Where those may come who are nobody yet. What they get there says nothing of what the console holds."""
 FORM = {"text": "x", "name": "x", "id": "1", "state": "rejected", "why": "x", "sent": "yes", "organisation": "X"}
 FORM |= {"purpose": "first", "kind": "operator", "value": "x", "source": "x", "subject": "x", "body": "x", "level": "1"}
+PLACES = ("/", "/exposures", "/exposures/1", "/cases", "/cases/board", "/cases/2", "/notices", "/scans", "/scopes")
 GOOD = {"{id:int}": "2", "{hint:int}": "4", "{name:str}": "national", "{name}": "console.css"}
 ACTS = ("confirm", "acknowledge", "note", "hold", "release", "close", "escalate", "pause", "resume", "now", "nothing")
 
@@ -125,7 +134,7 @@ async def test_nobody_gets_anything_without_a_session_that_holds(tmp_path: Path,
         for kind, cookie in cookies.items():
             async with served.client(**({"Cookie": cookie} if cookie else {})) as stranger:
                 for method, path in routes():
-                    for asked in {method, "HEAD", "POST"} if kind in ("nobody", "expired") else (method,):
+                    for asked in {method, "HEAD", "POST"} if kind == "nobody" else (method,):
                         served.clock.forward(2)  # refusals have a bound, which is tested elsewhere
                         form = FORM if asked == "POST" else None
                         answer = await stranger.request(asked, concrete(path)[0], data=form)
@@ -318,3 +327,272 @@ async def test_views_of_others_are_out_of_reach(tmp_path: Path, filled: sa.Engin
         for number in (0, 1, 2, 2**62):
             assert (await ben.post(f"/exposures/views/{number}/forget")).status_code == 303, "and says nothing of it"
         assert content(filled) == before
+
+
+# ---- what a stranger costs -------------------------------------------------------------------------------------------
+
+
+async def test_guessing_sessions_does_not_fill_the_trail(tmp_path: Path, filled: sa.Engine) -> None:
+    """As ``leadapron up`` runs it without a guard: what is beyond the ordinary is counted, and told as a sum."""
+    config, home, port = tmp_path / "leadapron.toml", tmp_path / "guard", free_port()
+    config.write_text(f'[console]\nlisten = "127.0.0.1:{port}"\n')
+    async with AsyncExitStack() as stack:
+        await up_watch._console(stack, config, filled, home, Parts(), None, lambda line: None)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as stranger:
+            for number in range(200):
+                cookie = {"Cookie": f"{COOKIE}={number:043}"}
+                assert (await stranger.get("/", headers=cookie)).status_code == 303
+    told = [str(message) for _, message in Look(home).newest(Wanted(), 1000)]
+    assert len(told) < 40 and "180 further refusals" in "\n".join(told), len(told)
+
+
+async def test_guessing_the_first_link_is_slowed_down_and_helps_nobody(tmp_path: Path, filled: sa.Engine) -> None:
+    async with console(tmp_path, filled) as served, served.client() as stranger:
+        answers = [(await stranger.get(f"/first?token={number:043}")).status_code for number in range(310)]
+        assert answers[:300] == [403] * 300 and set(answers[301:]) == {429}
+        link = str(served.running.first)
+        assert (await stranger.post(link)).status_code != 303, "nothing but a link"
+        async with served.client() as owner:
+            assert (await owner.get(link)).status_code == 303, "who has it is let in all the same"
+    async with console(tmp_path, filled) as served, served.client() as stranger:
+        served.person()
+        assert (await stranger.get(str(served.running.first))).status_code == 403, "there is somebody who can log in"
+
+
+async def raw(port: int, *requests: bytes) -> bytes:
+    """All that comes for these until the line is closed, which it has to be."""
+    reader, writer = await asyncio.open_connection(HOST, port)
+    try:
+        writer.write(b"".join(requests))
+        async with asyncio.timeout(20):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 4\r\nContent-Length: 0\r\n\r\n",
+        b"Content-Length: +4\r\n\r\ntext",
+        b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        b"Content-Length: 99999999999\r\n\r\ntext",
+    ],
+)
+async def test_no_second_request_hides_behind_a_first(tmp_path: Path, filled: sa.Engine, lengths: bytes) -> None:
+    async with console(tmp_path, filled, parts(filled, Held())) as served:
+        before, port = content(filled), served.running.port
+        head = f"Host: {HOST}:{port}\r\nCookie: {COOKIE}={await served.session()}\r\nSec-Fetch-Site: same-origin\r\n"
+        hidden = b"POST /cases/2/note HTTP/1.1\r\n" + head.encode() + b"Content-Length: 6\r\n\r\ntext=x"
+        said = await raw(port, b"POST /cases/2/nothing HTTP/1.1\r\n", head.encode(), lengths, hidden)
+        assert re.match(rb"HTTP/1.1 4\d\d", said) and said.count(b"HTTP/1.1") == 1 and content(filled) == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("//", "//evil.example/", "/./", "/%2e%2e/x", "/cases%2f2", "/cases%00", "/cases;x", "/cases/2%0d%0aX:x"),
+        *("/static/../app.py", "/static/%2e%2e%2fapp.py", "/static/..", "/static/console.css%00.js", "/\\evil.example"),
+        *("http://evil.example/", "/guard/static/%252e%252e", "/guard/static/../pages.py", "*"),
+    ],
+)
+async def test_a_path_is_read_in_one_way(tmp_path: Path, filled: sa.Engine, path: str) -> None:
+    async with console(tmp_path, filled) as served:
+        port = served.running.port
+        head = f"Host: {HOST}:{port}\r\nCookie: {COOKIE}={await served.session()}\r\nConnection: close\r\n\r\n"
+        said = await raw(port, f"GET {path} HTTP/1.1\r\n{head}".encode())
+        assert re.match(rb"HTTP/1.1 40[04]", said) and b"\r\nlocation" not in said and b"import" not in said
+
+
+async def test_nobody_says_in_a_header_who_we_are(tmp_path: Path, filled: sa.Engine) -> None:
+    """Another name that leads here, and what only a proxy of ours might say. Each answer has its headers."""
+    async with console(tmp_path, filled) as served:
+        session, port = await served.session(), served.running.port
+        for host in ("evil.example", f"evil.example:{port}", f"{HOST}.evil.example", f"localhost.:{port}", "0.0.0.0"):
+            async with served.client(session, Host=host) as browser:
+                assert (await browser.get("/")).status_code in (400, 421), host
+        for host in (
+            "localhost:x",
+            "localhost:99999",
+            "localhost:8:8",
+            "[::1",
+            "[::1]x",
+            "a@localhost",
+            "localhost/",
+            "",
+        ):
+            async with served.client(session, Host=host) as browser:
+                assert (await browser.get("/")).status_code == 400, host
+        told = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "Forwarded": "host=evil.example"}
+        told |= {"X-Original-URL": "/notices", "X-Rewrite-URL": "/notices", "X-Forwarded-For": "10.9.9.9"}
+        async with served.client(session, **told) as browser:
+            assert "evil" not in str((await browser.get("/cases/")).headers)
+            for path in ("/", "/nothing", "/exposures?order=text", "/notices/4/letter.pdf", "/guard/login", "/a%2fb"):
+                answer = await browser.get(path)
+                headers = answer.headers
+                assert "default-src 'none'" in headers["content-security-policy"], path
+                assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+                assert "unsafe" not in headers["content-security-policy"], path
+                assert headers["cache-control"] == "no-store, private", path
+                assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY"
+                assert headers["referrer-policy"] == "same-origin" and "server" not in headers
+                assert not [name for name in headers if name.startswith("access-control")]
+        async with served.client(**{"HX-Request": "true", "HX-Current-URL": "http://["}) as stranger:
+            assert (await stranger.get("/scans")).headers["hx-redirect"] == "/guard/login?next=%2F"
+
+
+async def test_a_session_is_new_for_each_log_in(tmp_path: Path, filled: sa.Engine) -> None:
+    async with console(tmp_path, filled) as served, served.client(await served.session("ben")) as browser:
+        planted = browser.headers["Cookie"].partition("=")[2]
+        name = served.person()
+        form = {"name": name, "password": PASSWORD, "next": "//evil.example"}
+        await browser.post("/guard/logout")
+        browser.headers["Cookie"] = f"{COOKIE}={planted}"
+        done = await browser.post("/guard/login", data=form | {"code": served.digits(name)})
+        assert done.status_code == 303 and done.headers["location"] == "/guard/"
+        given = re.findall(rf"{COOKIE}=([^;]+)", str(done.headers.get_list("set-cookie")))
+        assert given and given[0] != planted
+        assert (await browser.get("/")).status_code == 303, "what was planted opens nothing"
+
+
+# ---- two at once -----------------------------------------------------------------------------------------------------
+
+
+def marks(page: str) -> dict[int, str]:
+    return {int(found.split()[0]): found for found in re.findall(r'name="read" value="([^"]+)"', page)}
+
+
+def counted(engine: sa.Engine, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
+    with engine.connect() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one())
+
+
+async def test_two_persons_do_the_same_at_once(tmp_path: Path, engine: sa.Engine) -> None:
+    """One of them does it, the other is told."""
+    fill(engine, SMALL)
+    async with (
+        console(tmp_path, engine, parts(engine, Held())) as served,
+        served.client(await served.session("anna")) as anna,
+        served.client(await served.session("ben")) as ben,
+    ):
+
+        async def both(path: str, one: dict[str, str], other: dict[str, str] | None = None) -> list[int]:
+            asked = (anna.post(path, data=one), ben.post(path, data=one if other is None else other))
+            answers = await asyncio.gather(*asked)
+            for answer in answers:
+                harmless(answer)
+            return sorted(answer.status_code for answer in answers)
+
+        drafts = marks((await anna.get("/notices")).text)
+        one, two, *_ = drafts
+        assert await both(f"/notices/{one}/approve", {"read": drafts[one]}) == [303, 409]
+        assert counted(engine, steps, steps.c.text.like(f"notice {one} approved%")) == 1
+        assert await both(f"/notices/{two}/drop", {"why": "no"}, {"why": "never"}) == [303, 409]
+        assert counted(engine, steps, steps.c.text.like(f"notice {two} dropped%")) == 1
+        with engine.begin() as connection:
+            unsure = notices.c.state == "unsure"
+            connection.execute(notices.update().where(notices.c.id == two).values(state="unsure"))
+        assert await both(f"/notices/{two}/resolve", {"sent": "yes"}, {"sent": "no"}) == [303, 409]
+        assert counted(engine, notices, notices.c.id == two, unsure) == 0
+        with engine.begin() as connection:
+            connection.execute(exposures.update().where(exposures.c.id == 1).values(state="open"))
+        assert await both("/exposures/1/case", {}) == [303, 409]
+        assert counted(engine, cases, cases.c.exposure_id == 1) == 1
+        owners = [{"organisation": f"Clinic {who}", "mailbox": f"it@{who}.example"} for who in ("a", "b")]
+        assert await both("/cases/2/confirm", *owners) == [303, 303]
+        with engine.connect() as connection:
+            owner, mailbox = connection.execute(sa.select(cases.c.owner, cases.c.mailbox).where(cases.c.id == 2)).one()
+        assert f'"{mailbox}"' in owner, "one of the two, whole"
+
+
+async def test_a_form_that_is_sent_twice_is_done_once(tmp_path: Path, engine: sa.Engine) -> None:
+    """As by a double click; both times the browser is led to what was done."""
+    fill(engine, SMALL)
+    async with (
+        console(tmp_path, engine, parts(engine, Held())) as served,
+        served.client(await served.session()) as anna,
+    ):
+
+        async def twice(path: str, **form: str) -> str:
+            first, second = await asyncio.gather(*(anna.post(path, data=form) for _ in range(2)))
+            late = await anna.post(path, data=form)
+            locations = {one.headers.get("location") for one in (first, second, late)}
+            assert {first.status_code, second.status_code, late.status_code} == {303}, (path, first.text)
+            assert len(locations) == 1
+            return str(locations.pop())
+
+        await twice("/cases/2/note", text="Called them.")
+        assert counted(engine, steps, steps.c.text == "Called them.") == 1
+        await twice("/cases/2/acknowledge", text="They know.")
+        assert counted(engine, steps, steps.c.text == "They know.") == 1
+        await twice("/cases/2/confirm", organisation="Clinic", mailbox="it@clinic.example", country="us", language="en")
+        before = counted(engine, notices)
+        assert re.match(r"/notices/\d+", await twice("/cases/2/notice", purpose="first"))
+        assert counted(engine, notices) == before + 1
+        await twice("/exposures/views", name="Mine", query="state=open")
+        assert counted(engine, views) == 1
+        again = await anna.post("/cases/2/note", data={"text": "Called them."})
+        assert again.status_code == 303 and counted(engine, steps, steps.c.text == "Called them.") == 2, (
+            "later is meant"
+        )
+        served.clock.forward(AGAIN_S)
+        await anna.post("/cases/2/note", data={"text": "Called them."})
+        assert counted(engine, steps, steps.c.text == "Called them.") == 3, "and so is once more"
+        one, two = await asyncio.gather(
+            *(anna.post("/exposures/views", data={"name": "Race", "query": f"state={s}"}) for s in ("open", "closed"))
+        )
+        assert {one.status_code, two.status_code} == {303} and counted(engine, views, views.c.name == "Race") == 1
+
+
+# ---- what is away ----------------------------------------------------------------------------------------------------
+
+
+async def test_while_the_database_is_away_the_console_says_so(tmp_path: Path, engine: sa.Engine) -> None:
+    fill(engine, SMALL)
+    impatient(engine)
+    async with (
+        console(tmp_path, engine, parts(engine, Held(), Sending())) as served,
+        served.client(await served.session()) as anna,
+    ):
+
+        async def said(method: str, path: str, status: int) -> None:
+            answer = await anna.request(method, path, data=FORM if method == "POST" else None)
+            assert answer.status_code == status, (path, answer.text)
+            assert "Traceback" not in answer.text and "SELECT" not in answer.text and "postgresql" not in answer.text
+            assert "watch.db" not in answer.text
+            if status == 503:
+                assert "That did not work" in answer.text
+
+        with away(engine):
+            for path in PLACES if engine.dialect.name == "postgresql" else ():
+                await said("GET", path, 503)
+            answer = await anna.post("/exposures/views", data={"name": "x", "query": ""})
+            assert answer.status_code == 503 and "That did not work" in answer.text
+            for path in ("/cases/2/note", "/exposures/1/case", "/notices/1/drop", "/notices/1/edit", "/cases/2/notice"):
+                await said("POST", path, 503)
+            assert (await anna.get("/static/console.css")).status_code == 200
+        for path in PLACES:
+            await said("GET", path, 200)
+        assert (await anna.post("/exposures/views", data={"name": "x", "query": ""})).status_code == 303
+
+
+async def test_while_people_cannot_be_looked_up_nobody_is_let_in(tmp_path: Path, filled: sa.Engine) -> None:
+    async with (
+        console(tmp_path, filled) as served,
+        served.client(await served.session()) as anna,
+    ):
+        with contextlib.closing(sqlite3.connect(tmp_path / "guard" / "people.db")) as people:
+            people.execute("ALTER TABLE sessions RENAME TO gone")
+            form = {"name": "anna", "password": PASSWORD, "code": served.digits("anna")}
+            for answer in (
+                await anna.get("/"),
+                await anna.get("/guard/login"),
+                await anna.post("/guard/login", data=form),
+            ):
+                assert answer.status_code == 503 and "Try again" in answer.text and "people.db" not in answer.text
+            people.execute("ALTER TABLE gone RENAME TO sessions")
+        assert (await anna.get("/")).status_code == 200

@@ -7,20 +7,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from leadapron.kernel.config import Settings
+from leadapron.kernel.errors import LeadApronError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from leadapron.console.parts import Parts
+    from leadapron.guard.gateway.refusals import Refusals
     from leadapron.guard.gateway.running import Running
     from leadapron.guard.identity.people.model import Event as PeopleEvent
     from leadapron.watch.campaign.instance import Instance
     from leadapron.watch.campaign.outage import Outage
 
 Say = Callable[[str], None]
+SUMS_S: Final = 1.0
 
 
 class Database(NamedTuple):
@@ -130,15 +133,20 @@ async def _console(
         )
         return
     from leadapron.guard.audit.trail import Trail
+    from leadapron.guard.gateway.refusals import Refusals
     from leadapron.guard.gateway.setup import KEY_FILE
     from leadapron.guard.gateway.told import of_people
+    from leadapron.kernel.clock import SystemClock
     from leadapron.kernel.seal import key_file
 
     trail = await asyncio.to_thread(Trail, home, key_file(home / KEY_FILE), None, "leadapron console")
     stack.callback(trail.close)
+    refusals = Refusals(trail.record, SystemClock())
+    stack.callback(_attempt, refusals.close, say)
+    stack.push_async_callback(_ended, asyncio.create_task(_sums(refusals, say)))
 
     def told(event: PeopleEvent) -> None:
-        trail.record(of_people(event))
+        refusals(of_people(event))
 
     await stack.enter_async_context(
         run_console(
@@ -150,3 +158,22 @@ async def _console(
             tell=say,
         )
     )
+
+
+async def _sums(refusals: Refusals, say: Say) -> None:
+    """Tells the trail how many were refused beyond those that stand there one by one."""
+    while True:
+        await asyncio.sleep(SUMS_S)
+        _attempt(refusals.sweep, say)
+
+
+def _attempt(work: Callable[[], None], say: Say) -> None:
+    try:
+        work()
+    except LeadApronError as error:
+        say(f"console: {error}")
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from starlette.applications import Starlette
@@ -18,8 +19,15 @@ from leadapron.console.pages.once import Once
 from leadapron.console.pages.overview import OverviewPage
 from leadapron.console.pages.rounds import RoundPages
 from leadapron.kernel.errors import LeadApronError
+from leadapron.watch.track.database import DatabaseFailure
 
+AWAY: Final = (
+    "The database cannot be used at this moment. Try again in a minute. Why stands in the log of the console, for "
+    "whoever runs it."
+)
 KEEP: Final = "private, max-age=31536000, immutable"  # the address changes with the content
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Pages:
@@ -65,8 +73,10 @@ class Pages:
         return self._said(request, error.status, error.title, error.text)
 
     async def failed(self, request: Request, error: Exception) -> Response:
-        """The database is away, or full: what to do stands in the message."""
-        return self._said(request, 503, "That did not work", str(error))
+        """The database is away, or full. Where it is and what to do about it is for whoever runs the console."""
+        _log.error("a page could not be made: %s", error)
+        text = AWAY if isinstance(error, DatabaseFailure) else str(error)
+        return self._said(request, 503, "That did not work", text)
 
     def _said(self, request: Request, status: int, title: str, text: str) -> Response:
         return self._desk.show(request, "", "said.html", status, title=title, text=text)

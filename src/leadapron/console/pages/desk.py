@@ -24,7 +24,7 @@ from leadapron.console.visitor import VIEW, Visitor
 from leadapron.guard.policy.permission import Permission
 from leadapron.kernel.clock import Clock, iso
 from leadapron.kernel.errors import LeadApronError, UsageError
-from leadapron.watch.track.database import failures
+from leadapron.watch.track.database import DatabaseFailure, failures
 
 MAX_FIELDS: Final = 400
 MOST_NUMBER: Final = 2**63 - 1
@@ -169,6 +169,9 @@ def to(path: str, done: str | None = None) -> Response:
 
 
 def told(error: LeadApronError) -> str:
+    """What is said where it was refused. A database that is away refuses nothing: that is raised, and said as such."""
+    if isinstance(error, DatabaseFailure):
+        raise error
     text = str(error)
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!")) else ".")
 

@@ -15,6 +15,7 @@ from leadapron.watch.track.exposures.model import Event, Exposure
 from leadapron.watch.track.exposures.store import Exposures
 from leadapron.watch.track.owner.model import Hint
 from leadapron.watch.track.owner.suggestion import Suggestion, suggestion
+from leadapron.watch.track.owner.upsert import upsert
 from leadapron.watch.track.tables import cases, exposures, hints, sightings, views
 
 SIGHTINGS: Final = 25
@@ -78,14 +79,13 @@ def saved(connection: sa.Connection, person: str, page: str) -> tuple[View, ...]
 
 def save(connection: sa.Connection, person: str, page: str, name: str, query: str) -> bool:
     """Keep a view; one of the same name is changed. False where there are too many."""
+    row = {"person": person, "page": page, "name": name, "query": query}
+    upsert(connection, views, [row], ("person", "page", "name"), ("query",))  # first: SQLite refuses readers that write
     own = (views.c.person == person, views.c.page == page)
-    changed = connection.execute(views.update().where(*own, views.c.name == name).values(query=query))
-    if changed.rowcount:
+    if connection.execute(sa.select(sa.func.count()).select_from(views).where(*own)).scalar_one() <= MOST_VIEWS:
         return True
-    if connection.execute(sa.select(sa.func.count()).select_from(views).where(*own)).scalar_one() >= MOST_VIEWS:
-        return False
-    connection.execute(views.insert().values(person=person, page=page, name=name, query=query))
-    return True
+    connection.execute(views.delete().where(*own, views.c.name == name))
+    return False
 
 
 def forget(connection: sa.Connection, person: str, number: int) -> None:

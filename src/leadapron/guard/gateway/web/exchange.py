@@ -107,8 +107,11 @@ class Exchange:
         self._ended = False
 
     def check_head(self, most: int, fields: int) -> None:
-        """Raises `Refused` (431) for a head with too many octets or fields: h11 bounds only what comes in parts."""
+        """Raises `Refused`: 431 for a head with too many octets or fields, h11 bounds only what comes in parts; 400 for
+        one whose body has two lengths, of which a proxy before us may have taken the other one (RFC 9112 §6.1)."""
         headers = self._scope["headers"]
+        if {b"content-length", b"transfer-encoding"} <= {key for key, _ in headers}:
+            raise Refused(400, "the body has two lengths", (b"connection", b"close"))
         octets = len(self.raw_path) + len(self.raw_query) + sum(len(key) + len(value) for key, value in headers)
         if octets > most or len(headers) > fields:
             raise Refused(431, "the head is above the bound")
