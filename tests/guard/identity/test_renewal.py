@@ -44,6 +44,28 @@ def test_it_is_renewed_before_it_ends_and_not_earlier(guard: Guarded) -> None:
     assert (guard.home / "server.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_clock_that_was_ahead_for_a_while_leaves_no_certificate_that_nobody_takes(guard: Guarded) -> None:
+    again = lambda: renew_server(guard.home, guard.authority, NAMES, clock=guard.clock)  # noqa: E731
+    guard.clock.move(days=2000)  # as after a start with a dead battery
+    assert again()
+    guard.clock.move(days=-2000)
+    assert again() and not again()
+    assert leaf(guard.home / "server.pem").not_valid_before_utc <= guard.clock.now()
+    guard.clock.move(days=-10_000)  # before the authority begins nothing better can be made
+    assert not again()
+
+
+def test_with_the_authority_it_ends_and_is_not_renewed_again_and_again(guard: Guarded) -> None:
+    again = lambda: renew_server(guard.home, guard.authority, NAMES, clock=guard.clock)  # noqa: E731
+    end = guard.authority.certificate.not_valid_after_utc
+    guard.clock.move(days=(end - guard.clock.now()).days - 5)
+    assert again() and leaf(guard.home / "server.pem").not_valid_after_utc == end
+    assert not again()
+    guard.clock.move(days=6)
+    with pytest.raises(UsageError):
+        again()
+
+
 def test_it_is_renewed_for_new_names_and_made_where_there_is_none(guard: Guarded) -> None:
     assert not renew_server(guard.home, guard.authority, ["127.0.0.1"], clock=guard.clock)
     assert renew_server(guard.home, guard.authority, ["röntgen.example", "::1"], clock=guard.clock)

@@ -187,7 +187,10 @@ class Trail:
             except BlockingIOError:
                 if time.monotonic() >= end:
                     os.close(descriptor)
-                    raise Busy("another process writes the audit trail; only one may") from None
+                    raise Busy(
+                        f"another process writes the audit trail in {self.place.home}, and only one may: most likely "
+                        "this guard, or edge, runs already"
+                    ) from None
                 time.sleep(0.02)
             else:
                 return descriptor

@@ -123,6 +123,7 @@ class Running:
             self._seen: SEEN_S,
             self._keep: KEEP_S,
             self._sweep: SWEEP_S,
+            self._own_certificate: SWEEP_S,
             self._certificates: DAY_S,
             self._prune: DAY_S,
         }
@@ -203,13 +204,17 @@ class Running:
         if done.files:
             self._tell(f"{done.records} records of the audit trail were removed, older than {keep} days")
 
-    async def _certificates(self) -> None:
-        if await asyncio.to_thread(renew_server, self.home, self._authority, self.settings.names):
+    async def _own_certificate(self) -> None:
+        """Often, for a clock that was wrong when the guard started is mended soon after."""
+        names, clock = self.settings.names, self._clock
+        if await asyncio.to_thread(renew_server, self.home, self._authority, names, clock=clock):
             self._tell("the guard's own certificate was renewed")
             for context in self._contexts:
                 reload(context, self.home)  # type: ignore[arg-type]
             if self.enrolment is not None:
                 self.enrolment.reload()
+
+    async def _certificates(self) -> None:
         for ending in await asyncio.to_thread(expiring, self.home, self.registry, WARNING):
             self._tell(warning(ending))
 

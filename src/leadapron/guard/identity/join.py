@@ -66,7 +66,9 @@ async def join(code: str, directory: Path, *, seconds: float = WAIT_S) -> Joined
     known = parse(code)
     certificate, _ = paths(directory, PEER)
     if certificate.exists():
-        raise UsageError(f"{directory} holds a certificate already: renew it, or choose another directory")
+        raise UsageError(
+            f"{directory} holds a certificate already: 'leadapron peer renew', or another directory: --out DIR"
+        )
     place = str(HostPort(known.host, known.port))
     pem = await _ask(place, joining_context(None), "GET", AUTHORITY, b"", seconds)
     try:

@@ -44,15 +44,18 @@ def install_server(home: Path, authority: Authority, names: Sequence[str], days:
 def renew_server(
     home: Path, authority: Authority, names: Sequence[str], *, within: timedelta = EARLY, clock: Clock | None = None
 ) -> bool:
-    """`install_server` if there is no certificate, it ends within that time, or it is not for all of ``names``. Whether
-    it was."""
+    """`install_server` if there is no certificate, it ends within that time, begins later than now (it was made while
+    the clock was ahead), or is not for all of ``names``. Whether it was."""
     now = (clock or SystemClock()).now()
     pem, _ = paths(home, SERVER)
     if pem.exists():
         present = leaf(pem)
-        if present.not_valid_after_utc > now + within and {str(general_name(name).value) for name in names} <= _names(
-            present
-        ):
+        # With a clock that is behind the authority's own beginning nothing better could be made.
+        begun = present.not_valid_before_utc <= max(now, authority.certificate.not_valid_before_utc)
+        named = {str(general_name(name).value) for name in names} <= _names(present)
+        end = present.not_valid_after_utc
+        lasts = end > now + within or now < end >= authority.certificate.not_valid_after_utc  # none can last longer
+        if begun and named and lasts:
             return False
     install_server(home, authority, names)
     return True
