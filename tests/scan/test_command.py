@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,6 +282,31 @@ def test_output_goes_to_the_file_and_nothing_to_stdout(tmp_path: Path, town: Tow
     assert town.open in written
     if format_ == "jsonl":
         assert json.loads(written.splitlines()[-1])["type"] == "summary"
+
+
+def test_output_dash_is_stdout(tmp_path: Path, town: Town) -> None:
+    done = scanned(tmp_path, town.open, "--format", "jsonl", "--output", "-", "--no-save")
+    assert done.code == 0 and [line["type"] for line in done.lines] == ["endpoint", "summary"]
+    assert files_below(tmp_path) == {"stdout", "stderr"}
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_lead_to_nowhere(tmp_path: Path, town: Town, closed: str) -> None:
+    """Else a connection is given the number 1, and the table goes to a server."""
+    script = f'exec "$@" {closed}'
+    program = [sys.executable, "-m", "leadapron", "scan", town.open, "--no-save", "--format", "csv"]
+    environment = {**os.environ, "HOME": str(tmp_path), "LC_ALL": "C"}
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *program], capture_output=True, text=True, timeout=100, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("exposed" in done.stdout) == (" >&-" not in f" {closed}")
+
+
+def test_a_full_disk_where_nothing_is_saved(tmp_path: Path, town: Town) -> None:
+    done = scanned(tmp_path, town.open, "--no-save", "--format", "jsonl", stdout=Path("/dev/full"))
+    assert done.code == 1 and "No space left on device" in done.err
+    assert "--resume" not in done.err, "there is nothing to resume"
 
 
 def test_no_save_leaves_nothing(tmp_path: Path, town: Town) -> None:

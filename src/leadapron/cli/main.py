@@ -136,6 +136,7 @@ def root() -> None:
 
 def main() -> None:
     """Entry point: errors become one clear line on stderr and an exit code."""
+    _standing()
     _sayable()
     try:
         code = root.main(standalone_mode=False)
@@ -164,6 +165,18 @@ def main() -> None:
         )
         code = 1
     sys.exit(_emptied(code if isinstance(code, int) else 0))
+
+
+def _standing() -> None:
+    """Streams that whoever started us had closed (``>&-``) lead to nowhere. Else a connection would get the number of
+    one of them, and what is printed there would be sent to a server."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with contextlib.suppress(OSError):
+                os.fstat(number)
+                continue
+            descriptor = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(descriptor, "w" if number else "r"))
 
 
 def _sayable() -> None:

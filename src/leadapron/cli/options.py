@@ -137,8 +137,13 @@ def _person(context: click.Context, option: click.Parameter, value: str | None) 
 def output(
     metavar: str = "FILE", *, text: str = "Write it there instead of to stdout.", **more: Any
 ) -> Callable[[F], F]:
-    """``--output`` of a file that can be written, as far as one can tell before."""
-    return click.option("--output", type=FILE, metavar=metavar, callback=writable, help=text, **more)
+    """``--output`` of a file that can be written, as far as one can tell before; ``-`` is stdout where that will do."""
+    callback = writable if more.get("required") else _stdout_or_writable
+    return click.option("--output", type=FILE, metavar=metavar, callback=callback, help=text, **more)
+
+
+def _stdout_or_writable(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    return None if value == Path("-") else writable(context, option, value)
 
 
 def writable(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:

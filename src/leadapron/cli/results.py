@@ -41,7 +41,7 @@ class Results:
                     else self._stack.enter_context(self._output.open("w", encoding="utf-8", newline=""))
                 )
             except OSError as error:
-                raise _unwritable(self._output, error) from error
+                raise self._unwritable(error) from error
         return self
 
     def __exit__(
@@ -51,7 +51,7 @@ class Results:
             self._stack.close()
         except OSError as failure:
             if error is None:
-                raise _unwritable(self._output, failure) from failure
+                raise self._unwritable(failure) from failure
 
     def put(self, measurement: Measurement, record: EndpointRecord) -> None:
         """One finished endpoint."""
@@ -86,7 +86,7 @@ class Results:
         with Store.open(prepared.location) as store:
             scan = store.scan(prepared.writer.scan_id)
             facts = facts_of(scan)
-            if prepared.request.location is None or self._passing:
+            if self._passing:
                 facts = msgspec.structs.replace(facts, number=None)
             if self._stream is None:
                 write_results(self._format, self._output, facts, Reading(store, scan), page)
@@ -104,7 +104,7 @@ class Results:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _unwritable(self._output, error) from error
+            raise self._unwritable(error) from error
 
     def _flush(self) -> None:
         assert self._stream is not None
@@ -113,8 +113,8 @@ class Results:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise _unwritable(self._output, error) from error
+            raise self._unwritable(error) from error
 
-
-def _unwritable(path: Path | None, error: OSError) -> LeadApronError:
-    return unwritable(path or "to stdout", error, "; what was found so far is saved, --resume goes on from there")
+    def _unwritable(self, error: OSError) -> LeadApronError:
+        saved = "" if self._passing else "; what was found so far is saved, --resume goes on from there"
+        return unwritable(self._output or "to stdout", error, saved)

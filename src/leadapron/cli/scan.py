@@ -287,7 +287,8 @@ class Job:
         if self.request.options.depth in ("touch", "capabilities"):
             # Thousands of small records a second, none of them in a cycle.
             gc.set_threshold(50_000, 20, 50)
-        with Results(self.format, self.output, self.passing) as results, place(self.request.location) as location:
+        passing = self.passing or self.request.location is None
+        with Results(self.format, self.output, passing) as results, place(self.request.location) as location:
             plan = run(make_plan(self.request, location))
             workers = start_workers(plan)
             try:
