@@ -259,7 +259,7 @@ def test_findings_of_an_archive_that_is_wide_open() -> None:
     }
     evidence = {finding.id: finding.evidence for finding in judge(everything).findings}
     assert evidence["query-without-credentials"] == (
-        "C-FIND without credentials listed 1503 studies of 1200 patients with 48211 images"
+        "C-FIND without credentials listed 1,503 studies of 1,200 patients with 48,211 images"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leadapron.watch.measure.count.words import plural
 from leadapron.watch.measure.judge import references as refs
 from leadapron.watch.measure.judge.model import Facts, FindingKind
 from leadapron.watch.measure.record import Severity
@@ -13,12 +14,12 @@ def _applies(facts: Facts) -> str | None:
     count = facts.count
     if count is None:
         models = len(facts.capabilities.find)
-        return f"C-FIND is accepted in {models} query models; it was not tried" if models else None
-    amount = f"{count.studies} studies"
+        return f"C-FIND is accepted in {plural(models, 'query model')}; it was not tried" if models else None
+    amount = plural(count.studies, "study", "studies")
     if count.patients is not None:
-        amount += f" of {count.patients} patients"
+        amount += f" of {plural(count.patients, 'patient')}"
     if count.images is not None:
-        amount += f" with {count.images} images"
+        amount += f" with {plural(count.images, 'image')}"
     sure = "" if count.complete else "an estimate of " if count.method == "estimate" else "at least "
     return f"C-FIND without credentials listed {sure}{amount}"
 
