@@ -12,6 +12,6 @@ Writer = Callable[[Iterable[Entry], About], Iterator[str]]
 
 
 def writer(name: str) -> Writer:
-    """What makes the lines of a format; loaded only when asked for, since stix2 takes its time."""
+    """What makes the lines of a format; loaded only when asked for."""
     found: Writer = importlib.import_module(f"leadapron.watch.reach.feeds.{name}").lines
     return found
