@@ -34,11 +34,26 @@ class Number(click.ParamType[int]):
         return int(text)
 
 
+class Positive(click.FloatRange):
+    """A rate or a number of seconds: more than nothing, and not ``nan`` or ``inf``, which are numbers to Python."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not 0 < number <= _MOST:
+            self.fail(f"'{str(value)[:40]}' is no number from 0 to {_MOST:,}", param, ctx)
+        return number
+
+
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 NUMBER: Final = Number()
+POSITIVE: Final = Positive()
 SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _PLACE: Final = "leadapron.place"
 _LONGEST_NAME: Final = 120
+_MOST: Final = 1_000_000_000
 
 
 class Listing(click.Group):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from leadapron.cli.options import FILE, SETTINGS, output, placed, writable
+from leadapron.cli.options import FILE, POSITIVE, SETTINGS, output, placed, writable
 from leadapron.cli.report import FORMATS
 
 if TYPE_CHECKING:
@@ -33,14 +33,18 @@ class Ports(click.ParamType[tuple[int, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         ports: dict[int, None] = {}
         for part in str(value).split(","):
-            first, _, last = part.strip().partition("-")
-            if not first.isdigit() or (last and not last.isdigit()):
-                self.fail(f"'{part.strip()}' is no port; give numbers like 104,11112 or a range like 11110-11115")
+            first, dash, last = part.strip().partition("-")
+            if not _digits(first) or (dash and not _digits(last)):
+                self.fail(f"'{part.strip()[:40]}' is no port; give numbers like 104,11112 or a range like 11110-11115")
             low, high = int(first), int(last or first)
             if not 1 <= low <= high <= 65535:
                 self.fail(f"'{part.strip()}': ports go from 1 to 65535, the smaller first")
             ports.update(dict.fromkeys(range(low, high + 1)))
         return tuple(ports)
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 class Title(click.ParamType[str]):
@@ -62,7 +66,7 @@ class Title(click.ParamType[str]):
     "files",
     multiple=True,
     metavar="FILE",
-    help="Read targets from a file (- for stdin): lists, nmap XML, masscan, ZMap, Shodan, Censys.",
+    help="Read targets from a file (- for stdin): lists, nmap, masscan, ZMap, Shodan, Censys, CSV.",
 )
 @click.option(
     "--campaign",
@@ -80,19 +84,19 @@ class Title(click.ParamType[str]):
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     metavar="N",
     help="Connections a second, overall. [default: what the networks allow]",
 )
 @click.option(
     "--network-rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     metavar="N",
     help="Connections a second for each /24 (IPv6: /56). [default: 20; none on loopback]",
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=5.0,
     show_default=True,
     metavar="S",
@@ -100,7 +104,7 @@ class Title(click.ParamType[str]):
 )
 @click.option(
     "--patience",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     default=300.0,
     show_default=True,
     metavar="S",

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from leadapron.cli.options import POSITIVE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from leadapron.watch.scope import Entry, Scope
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-_RATE = click.FloatRange(min=0, min_open=True)
 
 
 @click.group(name="scope", context_settings=_SETTINGS)
@@ -35,8 +36,8 @@ def command() -> None:
 @click.option("--contact", help="Whom to ask or call when something goes wrong.")
 @click.option("--until", metavar="DATE", help="Last day on which it holds: 2027-01-31.")
 @click.option("--reason", help="What the scan is for.")
-@click.option("--rate", type=_RATE, metavar="N", help="Upper bound of connections a second, overall.")
-@click.option("--network-rate", type=_RATE, metavar="N", help="The same for each /24 (IPv6: /56).")
+@click.option("--rate", type=POSITIVE, metavar="N", help="Upper bound of connections a second, overall.")
+@click.option("--network-rate", type=POSITIVE, metavar="N", help="The same for each /24 (IPv6: /56).")
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 def new(
     file: Path,
