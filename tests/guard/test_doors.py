@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 
 from leadapron.cli import init
 from leadapron.guard.doors import refuse_shared, web_address
+from leadapron.guard.gateway.running import run_guard
 from leadapron.guard.settings import load_guard
-from leadapron.kernel.errors import UsageError
+from leadapron.kernel.errors import Failure, UsageError
 from leadapron.kernel.hostport import HostPort
+from peers.process import free_port
 
 ARCHIVE = ("--archive", "192.0.2.10:104", "--archive-ae", "PACS", "--name", "guard.example.org")
 
@@ -84,6 +87,21 @@ def test_the_file_is_told_with_its_line(tmp_path: Path) -> None:
     file.write_text(text.replace('ae = "PACS"', 'ae = "PACS"\nweb = "ftp://x"'))
     with pytest.raises(UsageError, match=r"leadapron.toml, line \d+: \[guard.archive\] web must be an address"):
         load_guard(file, {})
+
+
+@pytest.mark.parametrize("section", ["guard", "guard.archive", "guard.web"])
+async def test_a_door_that_does_not_open_says_which_and_what_to_do(tmp_path: Path, section: str) -> None:
+    ports = [free_port() for _ in range(4)]
+    options = {"--listen": 0, "--enrol": 1, "--back": 2, "--web": 3}
+    more = [word for option, at in options.items() for word in (option, f"127.0.0.1:{ports[at]}")]
+    assert run(tmp_path, *more, "--archive-web", "http://192.0.2.10:8042") == ""
+    file, home = tmp_path / "leadapron.toml", tmp_path / "data" / "guard"
+    for at in (0, 1) if section == "guard" else (2,) if section == "guard.archive" else (3,):
+        with socket.create_server(("127.0.0.1", ports[at])), pytest.raises(Failure) as told:
+            async with run_guard(load_guard(file, {}), file, home, lambda line: None):
+                raise AssertionError("it runs")
+        assert f"cannot listen on 127.0.0.1:{ports[at]} ([{section}] " in str(told.value)
+        assert "choose another port" in str(told.value) and "attempting" not in str(told.value)
 
 
 hosts = st.sampled_from(["0.0.0.0", "::", "127.0.0.1", "::1", "localhost", "192.0.2.1", "guard.example"])

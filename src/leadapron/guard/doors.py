@@ -6,14 +6,23 @@ start would find that out, on a day when nobody has time. What is on other machi
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
 import socket
 from collections.abc import Mapping
 from itertools import combinations
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from leadapron.kernel.errors import UsageError
+from leadapron.kernel.errors import Failure, UsageError
 from leadapron.kernel.hostport import HostPort
+
+_THEN: Final = {
+    errno.EADDRINUSE: "stop what listens there (a guard that runs already?), or choose another port",
+    errno.EACCES: "ports below 1024 are for root: choose another, or let the service (CAP_NET_BIND_SERVICE in systemd)",
+    errno.EADDRNOTAVAIL: "that is no address of this machine: write one that is, or 0.0.0.0 for all",
+}
 
 
 def web_address(text: str, what: str) -> SplitResult:
@@ -51,6 +60,17 @@ def refuse_shared(doors: Mapping[str, HostPort], behind: Mapping[str, HostPort])
                     f"{door} is {here}, where the archive itself listens on this machine ({name} is {place}): "
                     f"choose another port for {door}"
                 )
+
+
+def cannot_listen(what: str, place: HostPort, error: BaseException | None) -> Failure:
+    """What to tell of a door that did not open; ``what``: the key that says where it is."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror):
+        why, then = "that name is not known here", "write an address of this machine"
+    else:
+        why = os.strerror(number) if number else type(error).__name__
+        then = _THEN.get(number or 0, "choose another place")
+    return Failure(f"cannot listen on {place} ({what}): {why}; {then}")
 
 
 def _overlap(one: HostPort, other: HostPort) -> bool:

@@ -24,6 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from leadapron.guard.audit.place import AuditFailed
+from leadapron.guard.doors import cannot_listen
 from leadapron.guard.gateway.one_request import MAX_HEAD, NoRequest, Request, answer, read_request
 from leadapron.guard.gateway.turns import Turns
 from leadapron.guard.identity.authority import Authority
@@ -33,7 +34,7 @@ from leadapron.guard.identity.csr import BadRequest
 from leadapron.guard.identity.issuing import Issued, redeem, renew
 from leadapron.guard.identity.messages import AUTHORITY, ENROL, RENEW, Chain, Enrol, Renew
 from leadapron.guard.identity.registry import Refused, Registry
-from leadapron.kernel.errors import Failure, LeadApronError
+from leadapron.kernel.errors import LeadApronError
 from leadapron.kernel.hostport import HostPort
 
 _log: Final = logging.getLogger(__name__)
@@ -127,9 +128,7 @@ class Enrolment:
         except OSError as error:
             for listener in self._sockets:
                 listener.close()
-            raise Failure(
-                f"enrolment cannot listen on port {self.port}: {error.strerror or type(error).__name__}"
-            ) from None
+            raise cannot_listen("[guard] enrol", HostPort(self.host, self.port), error) from None
         self.port = self._sockets[0].getsockname()[1]
         self._tasks = [asyncio.create_task(self._accept(listener)) for listener in self._sockets]
         self._tasks.append(asyncio.create_task(self._take_turns()))

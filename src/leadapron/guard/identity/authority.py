@@ -196,5 +196,5 @@ def general_name(name: str) -> x509.DNSName | x509.IPAddress:
     except UnicodeError:
         host = ""
     if not _HOST.fullmatch(host) or len(host) > 253:
-        raise UsageError("a name of the guard is neither a host name nor an address")
+        raise UsageError(f"a name of the guard is neither a host name nor an address: {name[:64]!a}")
     return x509.DNSName(host)

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
+from leadapron.guard.doors import cannot_listen
 from leadapron.guard.gateway.dimse.back import Back
 from leadapron.guard.gateway.dimse.front import Front, Second
 from leadapron.guard.gateway.dimse.judge import Registry, Ruling
@@ -27,7 +28,7 @@ from leadapron.guard.policy.decide import Policy
 from leadapron.guard.settings import Guard
 from leadapron.kernel.clock import Clock, SystemClock
 from leadapron.kernel.errors import Failure, LimitExceeded
-from leadapron.kernel.hostport import parse_host_port
+from leadapron.kernel.hostport import HostPort, parse_host_port
 from leadapron.wire.aio.server import Server, ServerLimits, listen
 from leadapron.wire.aio.tls import DirectSession
 
@@ -113,7 +114,10 @@ async def serve_guard(
         limits=ServerLimits(limits.connections, limits.per_address),
         grace=grace,
     )
-    doors = [await outer]
+    try:
+        doors = [await outer]
+    except Failure as error:
+        raise cannot_listen("[guard] listen", HostPort(host, port), error.__context__) from None
     if settings.archive.back is not None:
         if tls.peers is None:
             raise Failure("what the archive delivers goes to peers over TLS: a context for them is needed")
@@ -132,9 +136,9 @@ async def serve_guard(
                     grace=grace,
                 )
             )
-        except Failure:
+        except Failure as error:
             await doors[0].close()
-            raise
+            raise cannot_listen("[guard.archive] back", HostPort(host, port), error.__context__) from None
     guard = GuardServer(tuple(doors))
     try:
         yield guard

@@ -83,7 +83,9 @@ class Door:
         finally:
             await upper.abort()
             if conversation is not None and conversation.stored:
-                self._shared.told(f"{address} stored {conversation.stored} data sets")
+                self._shared.told(
+                    f"{address} stored {conversation.stored} data set{'' if conversation.stored == 1 else 's'}"
+                )
 
 
 def _plain(address: str) -> str:

@@ -22,10 +22,11 @@ from typing import Any, Final, Self
 
 import uvicorn
 
+from leadapron.guard.doors import cannot_listen
 from leadapron.guard.gateway.web.protocol import HEAD_S, BoundedProtocol
 from leadapron.guard.settings import Limits
-from leadapron.kernel.errors import Failure, LimitExceeded, ProtocolError, UsageError
-from leadapron.kernel.hostport import parse_host_port
+from leadapron.kernel.errors import LimitExceeded, ProtocolError, UsageError
+from leadapron.kernel.hostport import HostPort, parse_host_port
 
 BACKLOG: Final = 512
 MAX_HEAD: Final = 16 * 1024
@@ -172,6 +173,7 @@ class WebServer:
     ) -> None:
         place = parse_host_port(listen, where, any_port=True)
         self.host, self.port = place
+        self._where = where
         if tls is None:
             if not place.loopback:
                 raise UsageError(f"{where}: without TLS only this machine is served, on 127.0.0.1 or localhost")
@@ -241,7 +243,7 @@ class WebServer:
         except OSError as error:
             for sock in sockets:
                 sock.close()
-            raise Failure(f"cannot listen on port {self.port}: {error.strerror or type(error).__name__}") from None
+            raise cannot_listen(self._where, HostPort(self.host, self.port), error) from None
         return sockets
 
     async def close(self) -> None:
