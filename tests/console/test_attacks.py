@@ -20,9 +20,14 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from playwright.async_api import expect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from console.lifelike import Size, fill
+from console.looking import browsing
 from console.parts import Sending, parts
 from console.serving import COOKIE, SCAN, SEND, VIEW, WORK, console
 from guard.people.somebody import PASSWORD, Held
@@ -35,10 +40,14 @@ from leadapron.console.parts import Parts
 from leadapron.console.settings import Console
 from leadapron.guard.audit.look import Look, Wanted
 from leadapron.guard.gateway.web.pages import Pages as LoginPages
+from leadapron.guard.gateway.web.server import serve_web
 from leadapron.guard.identity.people import People
+from leadapron.guard.settings import Limits
 from leadapron.kernel.clock import SystemClock
+from leadapron.watch.campaign.rounds import Rounds
+from leadapron.watch.campaign.settings import Watch
 from leadapron.watch.track.database import open_engine
-from leadapron.watch.track.tables import cases, exposures, metadata, notices, steps, views
+from leadapron.watch.track.tables import cases, exposures, metadata, notices, scans, steps, views
 from outages import away, impatient
 from peers.process import HOST, free_port
 
@@ -596,3 +605,63 @@ async def test_while_people_cannot_be_looked_up_nobody_is_let_in(tmp_path: Path,
                 assert answer.status_code == 503 and "Try again" in answer.text and "people.db" not in answer.text
             people.execute("ALTER TABLE gone RENAME TO sessions")
         assert (await anna.get("/")).status_code == 200
+
+
+async def test_a_server_is_looked_at_once_however_many_ask(tmp_path: Path, filled: sa.Engine) -> None:
+    location = f"sqlite:///{filled.url.database}"
+    async with (
+        Rounds(location, Watch(campaign=())) as rounds,
+        console(tmp_path, filled, Parts(rounds=rounds)) as served,
+        served.client(await served.session("anna")) as anna,
+        served.client(await served.session("ben")) as ben,
+    ):
+        async with rounds._turn:  # as while a round runs
+            answers = await asyncio.gather(*(who.post("/exposures/1/retest") for who in (anna, ben, anna, ben)))
+        assert {answer.status_code for answer in answers} == {303}, answers[0].text
+        async with asyncio.timeout(30):
+            while counted(filled, scans, scans.c.folded_at.is_(None)) or counted(filled, scans) == SMALL.rounds:
+                await asyncio.sleep(0.05)
+        assert counted(filled, scans) == SMALL.rounds + 1
+
+
+EVIL = """<!DOCTYPE html><title>evil</title>
+<iframe name=f src="%(base)s/"></iframe><iframe name=g></iframe><iframe name=h></iframe>
+<form id=a target=g method=post action="%(base)s/cases/2/note"><input name=text value=forged></form>
+<form id=b target=h method=post action="%(base)s/cases/2/close" enctype="text/plain"><input name=text value=x></form>
+<img src="%(base)s/cases/2/close?text=x"><script src="%(base)s/static/console.js"></script>
+<script>a.submit(); b.submit();
+const body = new URLSearchParams({text: "forged"}), credentials = "include";
+const asked = ["no-cors", "cors"].flatMap((mode) => ["GET", "POST"].map((method) =>
+  fetch("%(base)s/cases/2/note", {method, mode, credentials, ...(method === "POST" && {body})})));
+Promise.allSettled(asked).then((done) => { document.title = done.map((one) => one.value?.type ?? "no").join(" "); });
+</script>"""
+
+
+@pytest.mark.parametrize("name", ["localhost", HOST])
+async def test_a_page_elsewhere_in_the_same_browser_does_and_learns_nothing(
+    tmp_path: Path, filled: sa.Engine, name: str
+) -> None:
+    """Of another site, and of another program on this machine, to which the browser sends the cookie as well."""
+
+    async def evil(request: Request) -> Response:
+        return HTMLResponse(EVIL % {"base": served.base})
+
+    async with console(tmp_path, filled, parts(filled, Held())) as served, browsing() as browser:
+        session, before = await served.session(), content(filled)
+        other = await serve_web(Starlette(routes=[Route("/", evil)]), listen=f"{HOST}:0", tls=None, limits=Limits())
+        async with other:
+            context = await browser.new_context()
+            await context.add_cookies([{"name": COOKIE, "value": session, "url": served.base}])
+            page = await context.new_page()
+            answers: list[tuple[str, int]] = []
+            page.on("response", lambda answer: answers.append((answer.url, answer.status)))
+            await page.goto(f"http://{name}:{other.port}/", wait_until="load")
+            await expect(page).to_have_title(re.compile("no"))
+            async with asyncio.timeout(30):
+                while len(answers) < 4:
+                    await asyncio.sleep(0.05)
+            framed = [await frame.content() for frame in page.frames[1:]]
+        assert not any("Overview" in text or "127.1." in text for text in framed)
+        ours = [(url, status) for url, status in answers if url.startswith(served.base)]
+        assert len(ours) >= 3 and {status for _, status in ours} == {403}, ours
+        assert content(filled) == before
