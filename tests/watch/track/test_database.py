@@ -203,3 +203,8 @@ def test_a_servers_own_words_do_not_get_into_a_message() -> None:
         raise sa.exc.OperationalError("SELECT", {}, _Died("DETAIL: failing row contains (Meier)"))
     assert "Meier" not in str(caught.value)
     assert "_Died" in str(caught.value)
+
+
+def test_no_password_stands_in_a_message() -> None:
+    engine = sa.create_engine("postgresql+psycopg://u:SECRET@h/d?password=SECRET&sslpassword=SECRET&sslmode=require")
+    assert database.name(engine) == "postgresql+psycopg://u:***@h/d?sslmode=require"

@@ -33,6 +33,7 @@ class DatabaseFailure(Failure):
 
 BUSY_TIMEOUT_S = 15.0  # how long we wait for another process that writes; WAL writers hold the lock for milliseconds
 CONNECT_TIMEOUT_S = 10
+_SECRET = ("password", "sslpassword")  # libpq takes them behind the question mark as well
 
 
 def open_engine(location: str | Path) -> sa.Engine:
@@ -146,10 +147,10 @@ def migrate(engine: sa.Engine) -> None:
 
 
 def name(engine: sa.Engine) -> str:
-    """How the database is called in messages: the file, or the URL without its password."""
+    """How the database is called in messages: the file, or the URL without its passwords."""
     if engine.url.get_backend_name() == "sqlite":
         return engine.url.database or "the SQLite database in memory"
-    return engine.url.render_as_string(hide_password=True)
+    return engine.url.difference_update_query(_SECRET).render_as_string(hide_password=True)
 
 
 @contextmanager
