@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from guard.audit.happenings import QUERY
 from guard.audit.trails import HeldClock
 from leadapron.guard.audit.look import Look, Wanted
@@ -17,6 +19,7 @@ from leadapron.guard.gateway.running import Running, run_guard
 from leadapron.guard.gateway.setup import Made, Plan, set_up
 from leadapron.guard.identity.people import LoginRefused, TotpCode
 from leadapron.guard.settings import load_guard
+from leadapron.kernel.errors import Failure
 from leadapron.kernel.hostport import HostPort
 from leadapron.kernel.seal import key_file
 from peers.process import HOST, free_port
@@ -50,6 +53,28 @@ async def run(made: Made, home: Path, work: Callable[[Running], object]) -> None
         done = work(running)
         if asyncio.iscoroutine(done):
             await done
+
+
+async def test_a_key_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    """A new one would open nothing that is there, and stand where the old one has to be put back."""
+    made = guard(tmp_path)
+    (made.home / "guard.key").unlink()
+    with pytest.raises(Failure, match=r"guard\.key is missing: restore it"):
+        await run(made, made.home, lambda running: None)
+    assert not (made.home / "guard.key").exists() and not (made.home / "audit").exists()
+
+
+async def test_a_trail_that_was_taken_away_is_said(tmp_path: Path) -> None:
+    made, said = guard(tmp_path), list[str]()
+    for _ in range(2):
+        async with run_guard(load_guard(made.config, {}), made.config, made.home, said.append):
+            pass
+    assert not any("AUDIT TRAIL" in line for line in said)
+    shutil.rmtree(made.home / "audit")
+    (made.home / "audit.anchor").unlink()  # both: that a guard has run shows by what else it left
+    async with run_guard(load_guard(made.config, {}), made.config, made.home, said.append):
+        pass
+    assert [line for line in said if line.startswith("AUDIT TRAIL: ") and "has run here before" in line]
 
 
 async def busy(running: Running) -> None:

@@ -44,7 +44,7 @@ from leadapron.guard.gateway.meter import WEB, Bounds, Caps, ForDimse, ForWeb, M
 from leadapron.guard.gateway.refusals import Refusals
 from leadapron.guard.gateway.setup import KEY_FILE
 from leadapron.guard.gateway.told import of_enrolment, of_people, of_rules
-from leadapron.guard.identity.authority import Authority
+from leadapron.guard.identity.authority import PEM_FILE, Authority
 from leadapron.guard.identity.contexts import delivery_context, refusal, reload, server_context, web_context
 from leadapron.guard.identity.kept import Kept
 from leadapron.guard.identity.people import People, Site
@@ -55,7 +55,7 @@ from leadapron.guard.policy.reload import Reloading
 from leadapron.guard.policy.rules import PeerRules
 from leadapron.guard.settings import Guard, Web, load_guard
 from leadapron.kernel.clock import Clock, SystemClock
-from leadapron.kernel.errors import LeadApronError, UsageError
+from leadapron.kernel.errors import Failure, LeadApronError, UsageError
 from leadapron.kernel.hostport import HostPort
 from leadapron.kernel.seal import key_file
 from leadapron.wire.aio.tls import client_context
@@ -258,6 +258,10 @@ async def run_guard(
     running = Running(settings, config, home, tell, clock)
     running._others = others
     async with AsyncExitStack() as stack:
+        if not (home / KEY_FILE).exists() and (home / PEM_FILE).exists():  # a new one would open nothing that is here
+            raise Failure(
+                f"{home / KEY_FILE} is missing: restore it from the backup; trail and people are sealed with it"
+            )
         key = key_file(home / KEY_FILE)
         running.rules = Reloading(config, clock=clock)
         running._authority = Authority.load(home, clock=clock)
