@@ -198,7 +198,8 @@ def test_a_disk_that_takes_no_more_octets(tmp_path: Path) -> None:
         check=True,
     )
     *numbers, last = run.stdout.splitlines()
-    assert last.startswith("DatabaseFailure ") and "the disk" in last and "what was committed is safe" in last, run.stdout
+    assert last.startswith("DatabaseFailure "), run.stdout
+    assert "the disk" in last and "what was committed is safe" in last, run.stdout
     with Store.open(tmp_path) as store:
         assert len(list(store.records(1))) == int(numbers[-1])
 
