@@ -133,6 +133,12 @@ def test_so_is_a_variable(name: str, closest: str) -> None:
     assert str(caught.value) == f"the environment has {name}, which does not exist. The closest one is {closest}"
 
 
+def test_an_editors_mark_before_the_text_is_no_part_of_it(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbfwatch = 3")
+    with pytest.raises(UsageError, match="wrong type"):  # understood, and then found wrong
+        load(Wide, path=file, environment={})
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -72,7 +72,7 @@ def dotted(keys: tuple[str | int, ...]) -> str:
 def with_line(path: Path, keys: tuple[str | int, ...]) -> str:
     """``FILE, line 7``; the file alone where the key is not found as people mostly write it."""
     try:
-        number = _line(path.read_text("utf-8"), keys)
+        number = _line(path.read_text("utf-8-sig"), keys)
     except (OSError, UnicodeDecodeError):
         number = None
     return str(path) if number is None else f"{path}, line {number}"

@@ -55,7 +55,7 @@ def read(path: Path) -> str:
     if len(data) > MAX_OCTETS:
         raise UsageError(f"{path} is larger than {MAX_OCTETS >> 20} MiB; a peer takes a few hundred octets")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{number}: not UTF-8; save the file as UTF-8") from None

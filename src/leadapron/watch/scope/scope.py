@@ -103,7 +103,7 @@ class Scope:
         """Read a scope file. Raises ScopeError for one that is missing, unreadable or wrong; not for an expired one,
         which refuses everything but loopback."""
         try:
-            text = Path(path).read_text("utf-8")
+            text = Path(path).read_text("utf-8-sig")
         except OSError as error:
             raise ScopeError(f"{path}: cannot read the scope file: {error.strerror}") from None
         except UnicodeDecodeError:
