@@ -90,13 +90,21 @@ async def test_a_round_is_seen_paused_and_asked_for(
         await until("the campaign is known", lambda: shows("/scans/own-one/pause"))
         assert (await anna.post("/scans/own-one/pause")).headers["location"] == "/scans?done=paused"
         await until("it was stopped", lambda: shows("No round runs at this moment"))
-        assert "changed by anna" in (await anna.get("/scans")).text
+        page = (await anna.get("/scans")).text
+        assert "changed by anna" in page and "before somebody resumes it" in page and "Next round" not in page
         refused = await anna.post("/scans/own-one/now")
         assert refused.status_code == 409 and "is paused" in refused.text
         assert (await anna.post("/scans/nothing/now")).status_code == 409
         assert (await anna.post("/scans/own-one/explode")).status_code == 404
         assert (await anna.post("/scans/own-one/resume")).status_code == 303
         await until("it goes on", lambda: shows("<progress"))
+
+
+async def test_a_campaign_that_cannot_begin_says_why(tmp_path: Path, location: str, engine: sa.Engine) -> None:
+    lost = Campaign(name="lost", files=(str(tmp_path / "nothing.txt"),), every="7d")
+    async with running(tmp_path, location, engine, lost) as served, served.client(await served.session()) as anna:
+        page = (await anna.get("/scans")).text
+        assert "No round can begin: there is no file" in page and "nothing.txt" in page
 
 
 LINK = re.compile(r'(?:href|hx-get|src|action)="(/[^"#]*)')

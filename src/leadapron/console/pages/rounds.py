@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,6 +19,7 @@ from leadapron.console.queries import rounds as asked
 from leadapron.console.visitor import SCAN, VIEW
 from leadapron.kernel.clock import iso
 from leadapron.kernel.errors import LeadApronError, ScopeError
+from leadapron.watch.campaign.round import hindrance
 from leadapron.watch.campaign.rounds import Rounds
 from leadapron.watch.measure.record import VERDICTS
 from leadapron.watch.scope.file import ScopeFile, parse_scope
@@ -73,7 +75,7 @@ class RoundPages:
     async def _scans(self, request: Request, problem: str | None = None) -> Response:
         offset = paged(request, asked.PAGE)
         rows, total = await self._desk.read(lambda connection: asked.listed(connection, offset))
-        campaigns = self._with_new(await self._desk.read(asked.known))
+        campaigns = await asyncio.to_thread(self._as_configured, await self._desk.read(asked.known))
         polls = request.query_params.get("polls", "")
         count = int(polls) if polls.isascii() and polls.isdigit() and len(polls) < 5 else 0
         live = live_of(self._desk.parts.rounds, self._desk.clock.monotonic())
@@ -97,11 +99,12 @@ class RoundPages:
             problem=problem,
         )
 
-    def _with_new(self, known: tuple[asked.Campaign, ...]) -> list[asked.Campaign]:
-        """Those of which the database knows, and those of the configuration that never had a round."""
+    def _as_configured(self, known: tuple[asked.Campaign, ...]) -> list[asked.Campaign]:
+        """Those of which the database knows, and those of the configuration that never had a round. Reads files."""
         rounds, names = self._desk.parts.rounds, {one.name for one in known}
-        new = [] if rounds is None else [one.name for one in rounds.campaigns if one.name not in names]
-        return [*known, *(asked.Campaign(name=name) for name in new)]
+        ours = {} if rounds is None else {one.name: hindrance(one) for one in rounds.campaigns}
+        new = (asked.Campaign(name=name) for name in ours if name not in names)
+        return [replace(one, blocked=ours.get(one.name)) for one in (*known, *new)]
 
     async def act(self, request: Request) -> Response:
         rounds, by = self._desk.parts.rounds, visitor_of(request).by

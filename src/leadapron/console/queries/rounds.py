@@ -27,12 +27,15 @@ class Scan(Struct, frozen=True, kw_only=True):
 
 
 class Campaign(Struct, frozen=True, kw_only=True):
+    """``blocked``: why no round of it can begin."""
+
     name: str
     paused: bool = False
     wanted: bool = False
     next_at: str | None = None
     last_scan: int | None = None
     changed_by: str | None = None
+    blocked: str | None = None
 
 
 class Authorised(Struct, frozen=True, kw_only=True):
