@@ -31,14 +31,13 @@ from leadapron.kernel.clock import Clock, SystemClock, iso
 from leadapron.kernel.errors import UsageError
 from leadapron.watch.campaign.outage import Outage
 from leadapron.watch.reach.notices.alone import OURS
-from leadapron.watch.track.database import DatabaseFailure, failures, name
+from leadapron.watch.track.database import LINE, DatabaseFailure, failures, name
 
 RUNNING: Final = 5  # the lock's number; see `notices.alone`
 PATIENCE_S: Final = 2.0  # for one that is ending
 LOOK_EVERY_S: Final = 5.0
 _AGAIN_S: Final = 0.05
 _NAME: Final = re.compile(r"leadapron up (\d{1,10}) ([0-9TZ:-]{20}) ([A-Za-z0-9._-]{1,64})")
-_OPTIONS: Final = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
 _HOLDER: Final = sa.text(
     "SELECT a.application_name FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid "
     "WHERE l.locktype = 'advisory' AND l.classid = :ours AND l.objid = :lock AND l.objsubid = 2 AND l.granted "
@@ -176,7 +175,7 @@ class _Session:
             poolclass=sa.NullPool,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
-            connect_args={**_OPTIONS, "application_name": name},
+            connect_args={**LINE, "application_name": name},
         )
         self._connection: sa.Connection | None = None
 

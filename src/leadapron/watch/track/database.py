@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -32,7 +32,8 @@ class DatabaseFailure(Failure):
 
 
 BUSY_TIMEOUT_S = 15.0  # how long we wait for another process that writes; WAL writers hold the lock for milliseconds
-CONNECT_TIMEOUT_S = 10
+LINE: Final = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+"""To PostgreSQL: a network that swallows everything is noticed within half a minute (libpq, §34.1.2)."""
 _SECRET = ("password", "sslpassword")  # libpq takes them behind the question mark as well
 
 
@@ -73,7 +74,7 @@ def _engine(location: str | Path) -> sa.Engine:
     if sqlite:
         arguments["timeout"] = BUSY_TIMEOUT_S
     elif url.get_backend_name() == "postgresql":
-        arguments["connect_timeout"] = CONNECT_TIMEOUT_S
+        arguments |= LINE
     try:
         engine = sa.create_engine(url, connect_args=arguments, hide_parameters=True, pool_pre_ping=not sqlite)
     except exc.NoSuchModuleError:
