@@ -19,7 +19,7 @@ demo: setup ## Scan a simulated street on this machine and show what stands open
 	@$(BIN)/leadapron demo
 
 test: $(VENV)/.ready-dev peers browser ## Install the peers that are missing, then run every test
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(PYTEST_ARGS)
 
 check: $(VENV)/.ready-dev ## Lint, types, import contract
 	$(BIN)/ruff check .

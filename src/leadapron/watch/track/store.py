@@ -9,6 +9,8 @@ Sightings are only ever added. The one row that changes is a scan's own: positio
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +35,7 @@ State = Literal["running", "stopped", "done", "failed"]
 _CHUNK = 500  # rows that an iterator holds at a time
 _INSERT = sightings.insert()
 _SCANNING = 0x4C42  # the first half of PostgreSQL's lock; the second is the scan's number
+_WAITS_S = (0.05, 0.1, 0.2, 0.4)  # for one that was killed: its server sees that some time later
 T = TypeVar("T")
 
 
@@ -86,6 +89,8 @@ class Store:
 
     def close(self) -> None:
         if self._session is not None:
+            with contextlib.suppress(sa.exc.DBAPIError):  # at once: a server sees some time later that nobody is there
+                self._session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
             self._session.close()
         self._session = None
         self._engine.dispose()
@@ -194,10 +199,14 @@ class Store:
         if self._engine.dialect.name == "postgresql":
             if self._session is None:
                 self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            taken = self._session.execute(sa.select(sa.func.pg_try_advisory_lock(_SCANNING, scan_id))).scalar()
-            if not taken:
-                host = (process or "").partition(" ")[0]
-                raise UsageError(f"scan {scan_id} of these targets still runs, on {host!a}. Stop that one first")
+            mine = sa.select(sa.func.pg_try_advisory_lock(_SCANNING, scan_id))
+            for wait in (*_WAITS_S, None):
+                if self._session.execute(mine).scalar():
+                    return
+                if wait is not None:
+                    time.sleep(wait)
+            host = (process or "").partition(" ")[0]
+            raise UsageError(f"scan {scan_id} of these targets still runs, on {host!a}. Stop that one first")
 
     def _leave(self, scan_id: int) -> None:
         if self._session is not None:
