@@ -313,6 +313,13 @@ def test_so_is_every_other_file(words: tuple[str, ...], tmp_path: Path) -> None:
     assert "cannot write" in told and str(tmp_path / "no") in told and "ame another place" in told
 
 
+@pytest.mark.parametrize(
+    "words", [("scan", "127.0.0.1", "--report"), ("report", "--report"), ("notices", "letter", "1", "--output")]
+)
+def test_what_has_no_place_on_stdout_wants_a_file(words: tuple[str, ...]) -> None:
+    assert "wants the name of a file" in refused(*words, "-")
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize("path", having("--output"), ids=" ".join)
 def test_a_place_that_one_may_not_write_to(path: tuple[str, ...], tmp_path: Path) -> None:

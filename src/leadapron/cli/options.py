@@ -163,6 +163,8 @@ def _stdout_or_writable(context: click.Context, option: click.Parameter, value: 
 
 def writable(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
     """Callback of an option that names a file to write. Raises ``UsageError`` with what to do."""
+    if value == Path("-"):
+        raise UsageError(f"{option.opts[0]} wants the name of a file; this does not go to stdout")
     if value is not None and (os.path.isfile(value) or not os.path.exists(value)):  # a device, a pipe: as they are
         _directory(value.absolute().parent, f"cannot write {value}")
     return value
