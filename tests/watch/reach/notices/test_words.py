@@ -147,6 +147,16 @@ def test_every_notice_names_what_it_must(language: str, purpose: str, level: int
         shown(subject, body)
 
 
+def test_a_likelier_product_is_named_with_its_steps() -> None:
+    """A toolkit says nothing of the product around it; on Orthanc's port it is most likely Orthanc."""
+    named = {which: (said.product, said.software) for which in IDENTITIES for said in [about(which, "en")]}
+    assert named["orthanc"] == ("orthanc", "DCMTK 3.6.7, Orthanc?")
+    assert named["dcmtk"] == ("dcmtk", "DCMTK 3.6.7")
+    assert not any(
+        "?" in (software or "") for which, (_, software) in named.items() if which not in ("orthanc", GENERIC)
+    )
+
+
 def shown(subject: str, body: str) -> None:
     """Nothing in it but what can be seen, in bounds, and nothing a scanner's reader could use against others."""
     assert "\n" not in subject and len(subject) <= 150

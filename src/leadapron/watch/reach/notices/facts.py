@@ -18,8 +18,9 @@ from msgspec import Struct
 
 from leadapron.kernel.hostport import HostPort
 from leadapron.watch.measure.judge import judge
-from leadapron.watch.measure.judge.remedies.data import GENERIC, Part, has, remedy
+from leadapron.watch.measure.judge.remedies.data import GENERIC, Part, has, product_of, remedy
 from leadapron.watch.measure.model import Count, Measurement
+from leadapron.watch.measure.software import remedy_file
 from leadapron.watch.reach.notices.layout import plain
 from leadapron.watch.reach.notices.model import LANGUAGES
 from leadapron.watch.reach.notices.settings import Notices
@@ -127,8 +128,8 @@ def facts(
 ) -> Facts:
     """``settings``: as the sender who was drawn writes. ``country`` is a name in the notice's language."""
     settings.require()
-    software = printable(" ".join(part for part in (exposure.product, exposure.version) if part), LONGEST_SOFTWARE)
     product = _product(measurement)
+    software = printable(_software(exposure, product), LONGEST_SOFTWARE)
     return Facts(
         us=Us(
             settings.organisation or "",
@@ -173,6 +174,14 @@ def commands(exposure: Exposure) -> tuple[str, ...]:
     return (
         f"leadapron scope new mine.toml --include {exposure.address}",
         f"leadapron scan {exposure.address} --port {exposure.port} --scope mine.toml",
+    )
+
+
+def _software(exposure: Exposure, product: str | None) -> str:
+    """As the server names it; with the product whose steps stand in the notice where that is another one."""
+    named = " ".join(part for part in (exposure.product, exposure.version) if part)
+    return (
+        f"{named}, {product_of(product)}?" if product and named and product != remedy_file(exposure.product) else named
     )
 
 
