@@ -1,4 +1,4 @@
-"""What all tests share: the real peers of ``tests/peers``, importable as ``peers`` in tests, and both databases."""
+"""What all tests share: the real peers of ``tests/peers``, importable as ``peers`` in tests, both databases, a mail server."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from databases import engine, location, postgres, template  # noqa: E402
 from peers.fixtures import certificates, dcmqrscp, orthanc, qrscp, sample, storescp  # noqa: E402
+from postroom import post, room  # noqa: E402
 
 __all__ = [
     "certificates",
@@ -22,8 +23,10 @@ __all__ = [
     "engine",
     "location",
     "orthanc",
+    "post",
     "postgres",
     "qrscp",
+    "room",
     "sample",
     "storescp",
     "template",

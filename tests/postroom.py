@@ -14,10 +14,12 @@ import os
 import ssl
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 import sqlalchemy as sa
 
 from casework import Calendar, Desk
@@ -98,6 +100,20 @@ class PostRoom:
     def reached(self, what: str) -> None:
         """Wait until a conversation stands still there."""
         wait_until(lambda: (self.home / f"{what}.reached").exists(), f"the server stands at {what}")
+
+
+@pytest.fixture(scope="module")
+def post(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostRoom]:
+    """One server for all tests of a module; a test asks for `room`."""
+    with PostRoom(tmp_path_factory.mktemp("post") / "room") as room:
+        yield room
+
+
+@pytest.fixture
+def room(post: PostRoom) -> PostRoom:
+    """Nothing was delivered there yet."""
+    post.clear()
+    return post
 
 
 class Bureau(Desk):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,18 +39,6 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 from leadapron.cli.main import main
 main()
 """
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostRoom]:
-    with PostRoom(tmp_path_factory.mktemp("post") / "room") as room:
-        yield room
-
-
-@pytest.fixture
-def room(house: PostRoom) -> PostRoom:
-    house.clear()
-    return house
 
 
 def configuration(home: Path, location: str, room: PostRoom, more: str = "") -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,18 +16,6 @@ from leadapron.watch.reach.notices.sending import send_due
 from leadapron.watch.track.database import DatabaseFailure
 from outages import away, impatient
 from postroom import US, Bureau, PostRoom
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostRoom]:
-    with PostRoom(tmp_path_factory.mktemp("post") / "room") as room:
-        yield room
-
-
-@pytest.fixture
-def room(house: PostRoom) -> PostRoom:
-    house.clear()
-    return house
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -23,18 +22,6 @@ from postroom import US, Bureau, PostRoom
 
 CHILD = Path(__file__).with_name("sender_child.py")
 TESTS = Path(__file__).parents[3]
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostRoom]:
-    with PostRoom(tmp_path_factory.mktemp("post") / "room") as room:
-        yield room
-
-
-@pytest.fixture
-def room(house: PostRoom) -> PostRoom:
-    house.clear()
-    return house
 
 
 def child(location: str, room: PostRoom) -> subprocess.Popen[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,18 +22,6 @@ from leadapron.watch.reach.notices.settings import Notices as Settings
 from leadapron.watch.reach.notices.settings import checked
 from leadapron.watch.track.tables import exposures, hints, notices
 from postroom import US, Bureau, PostRoom
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostRoom]:
-    with PostRoom(tmp_path_factory.mktemp("post") / "room") as room:
-        yield room
-
-
-@pytest.fixture
-def room(house: PostRoom) -> PostRoom:
-    house.clear()
-    return house
 
 
 def through(room: PostRoom, settings: Settings = US, **changes: object) -> Settings:
