@@ -1,4 +1,4 @@
-"""What all tests share: the real peers of ``tests/peers``, importable as ``peers`` in tests, both databases, a mail server."""
+"""What all tests share: the real peers of ``tests/peers``, importable as ``peers``, both databases, a mail server."""
 
 from __future__ import annotations
 
